@@ -1,0 +1,82 @@
+//! Typed ids, so that a tenant's id cannot stand where a user's is meant. They do not make random ids:
+//! those come in from the `Ids` port.
+
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+/// A text that is no UUID in its hyphenated form.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("is not a UUID")]
+pub struct NotAnId;
+
+/// Parses the hyphenated form in either case; the braced, URN and bare forms are refused.
+///
+/// # Errors
+/// [`NotAnId`] for everything else.
+pub fn parse_uuid(text: &str) -> Result<Uuid, NotAnId> {
+    if text.len() != 36 {
+        return Err(NotAnId);
+    }
+    Uuid::try_parse(text).map_err(|_| NotAnId)
+}
+
+macro_rules! id {
+    ($(#[$doc:meta])* $name:ident) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+        #[serde(transparent)]
+        pub struct $name(pub Uuid);
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                self.0.fmt(f)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NotAnId;
+            fn from_str(text: &str) -> Result<Self, NotAnId> {
+                parse_uuid(text).map(Self)
+            }
+        }
+    };
+}
+
+id!(
+    /// A company that employs agents.
+    TenantId
+);
+id!(
+    /// A portal user: the `sub` of a token.
+    UserId
+);
+id!(
+    /// An AI agent of one tenant.
+    AgentId
+);
+id!(
+    /// A conversation; on every channel also the `thread_id`.
+    ConversationId
+);
+id!(
+    /// A message of a person or an answer of the agent.
+    MessageId
+);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_hyphenated_form_is_an_id_in_either_case() {
+        let lower = "0191e1a2-7b3c-7d4e-8f50-617283940a1b";
+        assert_eq!(lower.parse::<TenantId>().map(|t| t.to_string()), Ok(lower.to_owned()));
+        assert_eq!(lower.to_uppercase().parse::<TenantId>().map(|t| t.to_string()), Ok(lower.to_owned()));
+        for bad in ["", "x", "0191e1a27b3c7d4e8f50617283940a1b", "{0191e1a2-7b3c-7d4e-8f50-617283940a1b}"] {
+            assert_eq!(bad.parse::<TenantId>(), Err(NotAnId), "{bad}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! Traits for what cannot run on a developer's machine: AWS, the language model providers, the clock and
+//! randomness. No implementation lives here, and nothing that runs locally (Postgres, Redis) has a trait.
+
+pub mod clock;
+pub mod gateway;
+pub mod ids;
+pub mod language_model;
+pub mod queue;
+
+pub use clock::Clock;
+pub use gateway::{ConnectionGateway, PostOutcome};
+pub use ids::Ids;
+pub use language_model::{
+    LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, PromptRole, StopReason,
+    TokenUsage,
+};
+pub use queue::{QueueError, TaskQueue};
+
+/// A boxed future, so that these traits can be used as `dyn`.
+pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -1,0 +1,180 @@
+//! Bodies of the REST endpoints (protocol.md section 3). Statuses and headers are not decided here.
+
+use konstruct_domain::{AgentId, ConversationId, MessageId, SessionId, TenantId, UserId};
+use serde::Serialize;
+use time::OffsetDateTime;
+use utoipa::ToSchema;
+use uuid::Uuid;
+
+use crate::error::ErrorCode;
+
+/// A line of `GET /conversations`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct ConversationSummary {
+    #[schema(value_type = Uuid)]
+    pub id: ConversationId,
+    #[schema(value_type = Uuid)]
+    pub tenant_id: TenantId,
+    #[schema(value_type = Uuid)]
+    pub agent_id: AgentId,
+    pub agent_name: String,
+    /// `null`: the empty session.
+    #[schema(value_type = Option<String>, required = true)]
+    pub session_id: Option<SessionId>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+    /// The beginning of the last message of either role; `null` if none.
+    #[schema(required = true)]
+    pub last_message_preview: Option<String>,
+}
+
+/// The answer of `POST /conversations`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct ConversationDetail {
+    #[schema(value_type = Uuid)]
+    pub id: ConversationId,
+    #[schema(value_type = Uuid)]
+    pub tenant_id: TenantId,
+    #[schema(value_type = Uuid)]
+    pub agent_id: AgentId,
+    pub agent_name: String,
+    #[schema(value_type = Uuid)]
+    pub user_id: UserId,
+    /// `null`: the empty session.
+    #[schema(value_type = Option<String>, required = true)]
+    pub session_id: Option<SessionId>,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    #[serde(with = "time::serde::rfc3339")]
+    pub updated_at: OffsetDateTime,
+}
+
+/// Who wrote a message of the history.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum MessageRole {
+    /// The person.
+    User,
+    /// The agent, or a human in its place.
+    Assistant,
+}
+
+/// A message of the history.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct HistoryMessage {
+    #[schema(value_type = Uuid)]
+    pub id: MessageId,
+    pub role: MessageRole,
+    pub content: String,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<Uuid>)]
+    pub in_reply_to: Option<MessageId>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<bool>,
+    /// `human`
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// The code with which the message's turn ended without an answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorCode>,
+}
+
+/// The answer of `POST /conversations/{id}/messages`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct SentMessage {
+    #[schema(value_type = Uuid)]
+    pub id: MessageId,
+    #[schema(value_type = Uuid)]
+    pub conversation_id: ConversationId,
+    /// With 200 only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub response: Option<AnswerBody>,
+}
+
+/// The answer a caller waited for.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct AnswerBody {
+    #[schema(value_type = Uuid)]
+    pub id: MessageId,
+    pub content: String,
+}
+
+/// A line of `GET /agents`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct AgentSummary {
+    #[schema(value_type = Uuid)]
+    pub id: AgentId,
+    pub name: String,
+    pub role: String,
+    pub is_active: bool,
+}
+
+/// The answer of `POST /notices`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct NoticeSent {
+    /// How many connections it was sent to.
+    pub connections: usize,
+}
+
+/// Whether a dependency works.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Check {
+    /// It answered.
+    Ok,
+    /// It did not.
+    Down,
+}
+
+/// The answer of `GET /health`, with 200 and with 503 (OPS-05).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct Health {
+    pub status: Check,
+    pub checks: HealthChecks,
+}
+
+/// What was checked.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct HealthChecks {
+    pub postgres: Check,
+    pub redis: Check,
+    pub queue: Check,
+}
+
+/// An error: RFC 9457 `application/problem+json`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Problem {
+    /// `about:blank`: the code says more than a page could.
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The status in words.
+    pub title: String,
+    /// The HTTP status.
+    pub status: u16,
+    /// What is wrong, for people.
+    pub detail: String,
+    /// What is wrong, for programs.
+    pub code: ErrorCode,
+    /// With 422: the fields.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub errors: Option<Vec<ProblemField>>,
+}
+
+/// A field that is not valid.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct ProblemField {
+    /// Its name.
+    pub field: String,
+    /// What is wrong with it.
+    pub problem: String,
+}
