@@ -4,7 +4,6 @@ use konstruct_domain::{AgentId, ConversationId, MessageId, SessionId, TenantId, 
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::error::ErrorCode;
 
@@ -12,11 +11,11 @@ use crate::error::ErrorCode;
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are protocol.md's")]
 pub struct ConversationSummary {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub id: ConversationId,
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub tenant_id: TenantId,
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub agent_id: AgentId,
     pub agent_name: String,
     /// `null`: the empty session.
@@ -33,14 +32,14 @@ pub struct ConversationSummary {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are protocol.md's")]
 pub struct ConversationDetail {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub id: ConversationId,
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub tenant_id: TenantId,
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub agent_id: AgentId,
     pub agent_name: String,
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub user_id: UserId,
     /// `null`: the empty session.
     #[schema(value_type = Option<String>, required = true)]
@@ -65,14 +64,14 @@ pub enum MessageRole {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are protocol.md's")]
 pub struct HistoryMessage {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub id: MessageId,
     pub role: MessageRole,
     pub content: String,
     #[serde(with = "time::serde::rfc3339")]
     pub created_at: OffsetDateTime,
     #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(value_type = Option<Uuid>)]
+    #[schema(value_type = Option<uuid::Uuid>)]
     pub in_reply_to: Option<MessageId>,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub stopped: Option<bool>,
@@ -88,9 +87,9 @@ pub struct HistoryMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are protocol.md's")]
 pub struct SentMessage {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub id: MessageId,
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub conversation_id: ConversationId,
     /// With 200 only.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -101,7 +100,7 @@ pub struct SentMessage {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are protocol.md's")]
 pub struct AnswerBody {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub id: MessageId,
     pub content: String,
 }
@@ -110,7 +109,7 @@ pub struct AnswerBody {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
 #[allow(missing_docs, reason = "the fields are protocol.md's")]
 pub struct AgentSummary {
-    #[schema(value_type = Uuid)]
+    #[schema(value_type = uuid::Uuid)]
     pub id: AgentId,
     pub name: String,
     pub role: String,

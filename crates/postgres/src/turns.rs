@@ -1,0 +1,307 @@
+//! Turns and their journal. Every write of an agent is checked against its fence and epoch; one that is behind
+//! writes nothing and is told so.
+
+use konstruct_domain::{Agent, AgentId, ConversationId, Epoch, MessageId, Position, Seq, TenantId};
+use serde_json::Value;
+use tokio_postgres::Row;
+use uuid::Uuid;
+
+use crate::error::DbError;
+use crate::lease::Guard;
+use crate::row::get;
+use crate::tenant_tx::TenantTx;
+use crate::usage::Usage;
+
+/// A turn that is to be worked on.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TurnRow {
+    /// The person's message.
+    pub id: MessageId,
+    /// Its place.
+    pub position: Position,
+    /// The epoch it was accepted under.
+    pub epoch: Epoch,
+    /// How it ended, if it did: then it is only to be delivered.
+    pub ended: Option<Ended>,
+    /// `message_id` of the answer, once it was begun.
+    pub answer_id: Option<MessageId>,
+    /// Failed calls of the model so far.
+    pub failures: i32,
+    /// Invocations that died at work on it, this row's reading included.
+    pub deaths: i32,
+    /// The message's text; `None`: a reset deleted it.
+    pub question: Option<String>,
+    /// The person's message before it.
+    pub previous: Option<MessageId>,
+    /// Who is to answer.
+    pub agent: Agent,
+}
+
+/// How a turn ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Ended {
+    /// With this answer.
+    Answer {
+        /// Its id.
+        id: MessageId,
+        /// Its text.
+        text: String,
+        /// Whether the person stopped it.
+        stopped: bool,
+    },
+    /// With this error.
+    Error(String),
+    /// With neither: its message is context only.
+    Silent,
+}
+
+/// Whose turn a journal entry is about, and as whom it is written.
+#[derive(Debug, Clone, Copy)]
+pub struct Work {
+    /// What the write is checked against.
+    pub guard: Guard,
+    /// The person's message.
+    pub turn: MessageId,
+}
+
+pub(crate) const NEXT_TURN: &str = "
+    SELECT t.id, t.position, t.epoch, t.state, t.answer_id, t.failures, t.attempts, t.in_progress,
+        q.content AS question, q.error, w.id AS stored_id, w.content AS answer, w.stopped,
+        (SELECT p.id FROM web_conversation_messages p
+         WHERE p.conversation_id = $1 AND p.role = 'user' AND p.position < t.position
+         ORDER BY p.position DESC LIMIT 1) AS previous,
+        a.tenant_id AS agent_tenant_id, a.id AS agent_id, a.name, a.role, a.persona, a.instructions, a.language,
+        a.model, a.is_active
+    FROM turns t
+    JOIN web_conversations c ON c.id = t.conversation_id
+    JOIN agents a ON a.id = c.agent_id
+    LEFT JOIN web_conversation_messages q ON q.id = t.id
+    LEFT JOIN web_conversation_messages w ON w.in_reply_to = t.id
+    WHERE t.conversation_id = $1 AND t.delivered_at IS NULL AND t.state <> 'waiting'
+      AND ($2::uuid IS NULL OR t.position <= (SELECT position FROM turns WHERE id = $2))
+    ORDER BY t.position LIMIT 1";
+
+/// Locks the conversation's row if fence and epoch still hold. What follows in the transaction asks again: with
+/// the row locked the answer cannot change.
+const LOCK: &str = "
+    SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3 FOR NO KEY UPDATE";
+
+impl TenantTx {
+    /// The oldest turn that is open, or ended and not delivered, with a position up to that of `up_to`.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn next_turn(
+        self,
+        conversation: ConversationId,
+        up_to: Option<MessageId>,
+    ) -> Result<Option<TurnRow>, DbError> {
+        let up_to: Option<Uuid> = up_to.map(|m| m.0);
+        let rows = self.query(NEXT_TURN, &[&conversation.0, &up_to]).await?;
+        rows.first().map(turn_row).transpose()
+    }
+
+    /// Journals that the model is about to be asked, under this `answer_id`; how often it was asked for this step
+    /// by now. `None`: fenced off, or a newer epoch.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn begin_model_step(
+        self,
+        work: Work,
+        number: i32,
+        answer_id: MessageId,
+        model: &str,
+        deaths: i32,
+    ) -> Result<Option<i32>, DbError> {
+        const BEGIN: &str = "
+            UPDATE turns SET answer_id = $5, attempts = $6, in_progress = true, began_at = coalesce(began_at, now())
+            WHERE id = $4 AND state = 'open' AND EXISTS
+                (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)";
+        const STEP: &str = "
+            INSERT INTO turn_steps (tenant_id, turn_id, number, kind, request)
+            SELECT tenant_id, $4::uuid, $5::int, 'model', jsonb_build_object('model', $6::text) FROM web_conversations
+            WHERE id = $1 AND fence = $2 AND epoch = $3
+            ON CONFLICT (tenant_id, turn_id, number)
+                DO UPDATE SET asking = turn_steps.asking + 1, began_at = now(), request = excluded.request
+                WHERE turn_steps.state = 'begun'
+            RETURNING asking";
+        let (conversation, fence, epoch) = (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
+        let [_, _, steps] = self
+            .run([
+                (LOCK, &[&conversation, &fence, &epoch]),
+                (BEGIN, &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths]),
+                (STEP, &[&conversation, &fence, &epoch, &work.turn.0, &number, &model]),
+            ])
+            .await?;
+        steps.first().map(|row| get(row, "asking")).transpose()
+    }
+
+    /// Counts a failed call of the model; how many there were by now. `None`: fenced off.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn count_failure(self, work: Work) -> Result<Option<i32>, DbError> {
+        const SQL: &str = "
+            UPDATE turns SET failures = failures + 1 WHERE id = $4 AND state = 'open' AND EXISTS
+                (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
+            RETURNING failures";
+        let Guard { conversation, fence, epoch } = work.guard;
+        let rows = self.query(SQL, &[&conversation.0, &fence.0, &epoch.0, &work.turn.0]).await?;
+        rows.first().map(|row| get(row, "failures")).transpose()
+    }
+
+    /// Ends a turn with an answer: answer, step, usage and end in one transaction. `false`: fenced off, a newer
+    /// epoch, or ended already; then nothing but the usage was written.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn end_with_answer(
+        self,
+        work: Work,
+        answer: &AnswerToStore<'_>,
+        usage: Option<&Usage>,
+    ) -> Result<bool, DbError> {
+        const END: &str = "
+            WITH ended AS (
+                UPDATE turns SET state = 'ended', ended_at = now(), in_progress = false
+                WHERE id = $4 AND state = 'open' AND EXISTS
+                    (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
+                RETURNING id
+            ), numbered AS (
+                UPDATE web_conversations SET last_position = last_position + 1, updated_at = now()
+                WHERE id = $1 AND EXISTS (SELECT 1 FROM ended)
+                RETURNING tenant_id, last_position
+            ), finished AS (
+                UPDATE turn_steps SET state = 'done', completed_at = now(), result = $8
+                WHERE turn_id = $4 AND number = $9 AND EXISTS (SELECT 1 FROM ended)
+            )
+            INSERT INTO web_conversation_messages
+                (tenant_id, id, conversation_id, position, role, content, in_reply_to, stopped)
+            SELECT tenant_id, $5::uuid, $1, last_position, 'assistant', $6::text, $4, $7::boolean FROM numbered
+            RETURNING id";
+        let (conversation, fence, epoch) = (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
+        let usage = usage.map(|u| u.values(work.turn));
+        let tenant = self.tenant;
+        let [_, ended, _] = self
+            .run([
+                (LOCK, &[&conversation, &fence, &epoch]),
+                (
+                    END,
+                    &[
+                        &conversation,
+                        &fence,
+                        &epoch,
+                        &work.turn.0,
+                        &answer.id.0,
+                        &answer.text,
+                        &answer.stopped,
+                        &answer.step_result,
+                        &answer.step,
+                    ],
+                ),
+                (crate::usage::RECORD, &crate::usage::params(&tenant, usage.as_ref())),
+            ])
+            .await?;
+        Ok(!ended.is_empty())
+    }
+
+    /// Ends a turn without an answer, with an error code; `false`: fenced off or ended already.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn end_with_error(self, work: Work, code: &str) -> Result<bool, DbError> {
+        const END: &str = "
+            WITH ended AS (
+                UPDATE turns SET state = 'ended', ended_at = now(), in_progress = false
+                WHERE id = $4 AND state = 'open' AND EXISTS
+                    (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
+                RETURNING id
+            ), told AS (
+                UPDATE web_conversation_messages m SET error = $5 FROM ended WHERE m.id = ended.id
+            )
+            SELECT id FROM ended";
+        let (conversation, fence, epoch) = (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
+        let [_, ended] = self
+            .run([
+                (LOCK, &[&conversation, &fence, &epoch]),
+                (END, &[&conversation, &fence, &epoch, &work.turn.0, &code]),
+            ])
+            .await?;
+        Ok(!ended.is_empty())
+    }
+
+    /// Notes that a turn's end was delivered and how far the log got; then the next turn to work on.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn delivered(
+        self,
+        conversation: ConversationId,
+        turn: MessageId,
+        last_seq: Seq,
+        up_to: Option<MessageId>,
+    ) -> Result<Option<TurnRow>, DbError> {
+        const DELIVERED: &str = "
+            UPDATE turns SET delivered_at = coalesce(delivered_at, now()) WHERE id = $1 AND state = 'ended'";
+        const REACHED: &str = "UPDATE web_conversations SET last_seq = greatest(last_seq, $2) WHERE id = $1";
+        let up_to: Option<Uuid> = up_to.map(|m| m.0);
+        let [_, _, next] = self
+            .run([
+                (DELIVERED, &[&turn.0]),
+                (REACHED, &[&conversation.0, &last_seq.0]),
+                (NEXT_TURN, &[&conversation.0, &up_to]),
+            ])
+            .await?;
+        next.first().map(turn_row).transpose()
+    }
+}
+
+/// An answer, to be stored at the end of its turn.
+#[derive(Debug, Clone)]
+pub struct AnswerToStore<'a> {
+    /// Its id.
+    pub id: MessageId,
+    /// Its text.
+    pub text: &'a str,
+    /// Whether the person stopped it.
+    pub stopped: bool,
+    /// The model step that gave it.
+    pub step: i32,
+    /// What is journaled of the step.
+    pub step_result: Value,
+}
+
+pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
+    let in_progress: bool = get(row, "in_progress")?;
+    Ok(TurnRow {
+        id: MessageId(get(row, "id")?),
+        position: Position(get(row, "position")?),
+        epoch: Epoch(get(row, "epoch")?),
+        ended: if get::<&str>(row, "state")? == "ended" { Some(ended(row)?) } else { None },
+        answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),
+        failures: get(row, "failures")?,
+        deaths: get::<i32>(row, "attempts")? + i32::from(in_progress),
+        question: get(row, "question")?,
+        previous: get::<Option<Uuid>>(row, "previous")?.map(MessageId),
+        agent: Agent {
+            id: AgentId(get(row, "agent_id")?),
+            tenant_id: TenantId(get(row, "agent_tenant_id")?),
+            name: get(row, "name")?,
+            role: get(row, "role")?,
+            persona: get(row, "persona")?,
+            instructions: get(row, "instructions")?,
+            language: get(row, "language")?,
+            model: get(row, "model")?,
+            is_active: get(row, "is_active")?,
+        },
+    })
+}
+
+fn ended(row: &Row) -> Result<Ended, DbError> {
+    if let Some(id) = get::<Option<Uuid>>(row, "stored_id")? {
+        let (text, stopped) = (get(row, "answer")?, get(row, "stopped")?);
+        return Ok(Ended::Answer { id: MessageId(id), text, stopped });
+    }
+    Ok(get::<Option<String>>(row, "error")?.map_or(Ended::Silent, Ended::Error))
+}

@@ -1,0 +1,18 @@
+//! All Redis keys and Lua scripts. Redis carries what is live and may lose it at any moment: nothing here is the
+//! only copy of anything that was promised.
+
+pub mod admission;
+pub mod cancel;
+pub mod client;
+pub mod connections;
+pub mod error;
+pub mod frame_log;
+pub mod key;
+pub mod live;
+pub mod memory;
+pub mod push;
+pub mod response;
+
+pub use client::Redis;
+pub use error::RedisError;
+pub use key::Key;
