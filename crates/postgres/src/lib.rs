@@ -42,6 +42,7 @@ pub mod messages;
 pub mod migrate;
 pub mod platform;
 mod row;
+pub mod reset;
 pub mod tenant_tx;
 pub mod turns;
 pub mod usage;

@@ -2,7 +2,8 @@
 
 use konstruct_domain::access::{Membership, TenantRole};
 use konstruct_domain::tenant::Tenant;
-use konstruct_domain::UserId;
+use konstruct_domain::{ConversationId, UserId};
+use uuid::Uuid;
 
 use crate::error::DbError;
 use crate::row::{closed, get};
@@ -26,22 +27,45 @@ impl TenantTx {
         rows.first().map(|row| closed(row, "role", tenant_role)).transpose()
     }
 
-    /// The tenant and the user's membership of it; `None`: there is no such tenant.
+    /// What admission needs of tenant, person and conversation; `None`: there is no such tenant.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn tenant_and_membership(self, user: UserId) -> Result<Option<(Tenant, Membership)>, DbError> {
+    pub async fn admission(
+        self,
+        user: UserId,
+        conversation: ConversationId,
+    ) -> Result<Option<AdmissionRow>, DbError> {
         const SQL: &str = "
-            SELECT t.messages_per_minute, (SELECT role FROM tenant_members WHERE user_id = $1) AS role
-            FROM tenants t";
+            SELECT t.messages_per_minute, (SELECT role FROM tenant_members WHERE user_id = $1) AS role,
+                c.user_id, coalesce(c.status = 'human', false) AS human
+            FROM tenants t LEFT JOIN web_conversations c ON c.id = $2";
         let id = self.tenant;
-        let rows = self.query(SQL, &[&user.0]).await?;
+        let rows = self.query(SQL, &[&user.0, &conversation.0]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
         let messages_per_minute = u32::try_from(get::<i32>(row, "messages_per_minute")?).unwrap_or(1);
         let membership = match get::<Option<&str>>(row, "role")? {
             Some(_) => Some(closed(row, "role", tenant_role)?),
             None => None,
         };
-        Ok(Some((Tenant { id, messages_per_minute }, membership)))
+        Ok(Some(AdmissionRow {
+            tenant: Tenant { id, messages_per_minute },
+            membership,
+            owner: get::<Option<Uuid>>(row, "user_id")?.map(UserId),
+            human: get(row, "human")?,
+        }))
     }
+}
+
+/// What admission needs to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct AdmissionRow {
+    /// The tenant and its limit.
+    pub tenant: Tenant,
+    /// The person's membership.
+    pub membership: Membership,
+    /// Whose the conversation is; `None`: the tenant has no such one.
+    pub owner: Option<UserId>,
+    /// Whether a human has the conversation.
+    pub human: bool,
 }

@@ -1,7 +1,9 @@
 //! Turns and their journal. Every write of an agent is checked against its fence and epoch; one that is behind
 //! writes nothing and is told so.
 
-use konstruct_domain::{Agent, AgentId, ConversationId, Epoch, MessageId, Position, Seq, TenantId};
+use konstruct_domain::{
+    Agent, AgentId, Content, ConversationId, Epoch, MessageId, Position, Seq, TenantId, UserId,
+};
 use serde_json::Value;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -257,6 +259,60 @@ impl TenantTx {
     }
 }
 
+/// A message as a task carries it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct InboundRow {
+    /// Who wrote it; `None` off the web.
+    pub user_id: Option<UserId>,
+    /// What was written.
+    pub content: Content,
+}
+
+impl TenantTx {
+    /// Whether a conversation has no turn that is open, waiting or undelivered.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn nothing_due(self, conversation: ConversationId) -> Result<bool, DbError> {
+        const SQL: &str = "SELECT 1 FROM turns WHERE conversation_id = $1 AND delivered_at IS NULL LIMIT 1";
+        Ok(self.query(SQL, &[&conversation.0]).await?.is_empty())
+    }
+
+    /// The message whose answer a stop is about: the oldest open turn's, unless one has ended and is on its way.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn turn_to_stop(self, conversation: ConversationId) -> Result<Option<MessageId>, DbError> {
+        const SQL: &str = "
+            SELECT id, state FROM turns
+            WHERE conversation_id = $1 AND delivered_at IS NULL AND state <> 'waiting'
+            ORDER BY state = 'ended' DESC, position LIMIT 1";
+        let rows = self.query(SQL, &[&conversation.0]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let open = get::<&str>(row, "state")? == "open";
+        let id = MessageId(get(row, "id")?);
+        Ok(open.then_some(id))
+    }
+
+    /// A person's message, to be queued again; `None`: a reset deleted it.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn inbound(self, message: MessageId) -> Result<Option<InboundRow>, DbError> {
+        const SQL: &str = "
+            SELECT m.content, c.user_id FROM turns t
+            JOIN web_conversations c ON c.id = t.conversation_id
+            LEFT JOIN web_conversation_messages m ON m.id = t.id WHERE t.id = $1";
+        let rows = self.query(SQL, &[&message.0]).await?;
+        let Some(row) = rows.first() else { return Ok(None) };
+        let user_id = get::<Option<Uuid>>(row, "user_id")?.map(UserId);
+        // The agent reads the text from Postgres: one that a reset deleted needs only to be met.
+        let text = get::<Option<String>>(row, "content")?.unwrap_or_default();
+        let content = Content::parse(&text).or_else(|_| Content::parse("(deleted)"));
+        Ok(content.ok().map(|content| InboundRow { user_id, content }))
+    }
+}
+
 /// An answer, to be stored at the end of its turn.
 #[derive(Debug, Clone)]
 pub struct AnswerToStore<'a> {
@@ -298,7 +354,7 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
     })
 }
 
-fn ended(row: &Row) -> Result<Ended, DbError> {
+pub(crate) fn ended(row: &Row) -> Result<Ended, DbError> {
     if let Some(id) = get::<Option<Uuid>>(row, "stored_id")? {
         let (text, stopped) = (get(row, "answer")?, get(row, "stopped")?);
         return Ok(Ended::Answer { id: MessageId(id), text, stopped });

@@ -1,0 +1,13 @@
+//! The one outbound HTTP client: HTTP/1.1 over TLS, kept-alive connections, bodies that stream. It never follows
+//! a redirect, never decides whether a request is worth another try, and never says in an error what was sent.
+
+mod body;
+mod client;
+mod connector;
+mod error;
+mod tls;
+
+pub use body::{Body, Response};
+pub use client::{Client, ClientConfig};
+pub use error::HttpError;
+pub use tls::Roots;

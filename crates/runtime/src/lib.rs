@@ -1,0 +1,1 @@
+//! Lambda glue: the only crate that knows Lambda events.

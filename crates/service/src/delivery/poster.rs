@@ -1,0 +1,81 @@
+//! The one poster of a conversation: holds the push lease and posts what the log has to the live set. One post in
+//! flight per connection; a slow one delays nobody. It never posts a frame twice on a guess, and it writes nothing
+//! to the log.
+
+mod run;
+
+use konstruct_domain::{ConversationId, MessageId, Seq, TenantId};
+use konstruct_protocol::Event;
+use konstruct_redis::live::LiveConnection;
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::task::JoinHandle;
+
+use crate::connections::Connections;
+
+/// What the poster is told.
+#[derive(Debug)]
+enum Tell {
+    /// The log has grown by these.
+    Logged { first: Seq, events: Vec<Event>, live: Vec<LiveConnection> },
+    /// The log was begun anew: every connection there was must come back.
+    BegunAnew,
+    /// Tell when everything up to here is posted.
+    PostedTo(Seq, oneshot::Sender<()>),
+}
+
+/// A running poster.
+#[derive(Debug)]
+pub struct Poster {
+    tell: mpsc::UnboundedSender<Tell>,
+    cancelled: watch::Receiver<Option<MessageId>>,
+    task: JoinHandle<()>,
+}
+
+impl Poster {
+    /// Starts posting, once the push lease can be had. `holder` names this process.
+    #[must_use]
+    pub fn start(
+        connections: Connections,
+        tenant: TenantId,
+        conversation: ConversationId,
+        holder: String,
+    ) -> Self {
+        let (tell, told) = mpsc::unbounded_channel();
+        let (cancel, cancelled) = watch::channel(None);
+        let run = run::Run::new(connections, tenant, conversation, holder, cancel);
+        Self { tell, cancelled, task: tokio::spawn(run.run(told)) }
+    }
+
+    /// Hands on what was logged just now.
+    pub fn logged(&self, first: Seq, events: Vec<Event>, live: Vec<LiveConnection>) {
+        // A poster that ended has nobody to post to any more.
+        let _ = self.tell.send(Tell::Logged { first, events, live });
+    }
+
+    /// The log was begun anew.
+    pub fn begun_anew(&self) {
+        let _ = self.tell.send(Tell::BegunAnew);
+    }
+
+    /// Changes when a person stops an answer: the message of the stopped answer. Looked at every 100 ms.
+    #[must_use]
+    pub fn cancelled(&self) -> watch::Receiver<Option<MessageId>> {
+        self.cancelled.clone()
+    }
+
+    /// Waits until everything up to `seq` was posted to everyone who is live, or given up on: some 15 s at most.
+    pub async fn posted_to(&self, seq: Seq) {
+        let (done, wait) = oneshot::channel();
+        if self.tell.send(Tell::PostedTo(seq, done)).is_ok() {
+            let _ = wait.await;
+        }
+    }
+
+    /// Posts what is left and gives the lease back.
+    pub async fn finish(self) {
+        drop(self.tell);
+        if let Err(error) = self.task.await {
+            tracing::error!(%error, "the poster died");
+        }
+    }
+}

@@ -1,0 +1,114 @@
+//! How a person's message is accepted, on every channel: `Received → Normalised → Tenanted → Admitted →
+//! Announced → Stored → Enqueued` (CHAN-01). Each stage's type can only be had from the one before, so none is
+//! skipped or reordered. Every stage can be repeated; what a copy meets is said at each.
+
+mod admit;
+mod announce;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use konstruct_domain::{InboundMessage, UserId};
+use konstruct_ports::TaskQueue;
+use konstruct_postgres::TenantPool;
+use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
+use konstruct_protocol::{ErrorCode, Task, TaskKind};
+
+use crate::connections::Connections;
+use crate::error::{Error, Refusal};
+use crate::patience::Patience;
+
+pub use admit::{Admitted, Tenanted};
+pub use announce::Announced;
+
+/// Accepts messages.
+#[derive(Clone)]
+pub struct Inbound {
+    /// Stores them.
+    pub db: TenantPool,
+    /// Admits and announces them.
+    pub connections: Connections,
+    /// Wakes the agent.
+    pub queue: Arc<dyn TaskQueue>,
+    /// How long to try while something is away.
+    pub patience: Duration,
+}
+
+/// A message in its one shape, of a person whose identity is verified.
+#[derive(Debug, Clone)]
+pub struct Normalised {
+    /// The message.
+    pub message: InboundMessage,
+    /// Who wrote it.
+    pub user: UserId,
+}
+
+/// A message that is stored.
+#[derive(Debug)]
+pub struct Stored {
+    announced: Announced,
+    row: StoredMessage,
+}
+
+/// A message that is stored and queued: it will be answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Accepted {
+    /// It had been accepted before.
+    pub duplicate: bool,
+}
+
+impl Inbound {
+    /// Accepts a message: when this returns, it is stored and queued.
+    ///
+    /// # Errors
+    /// A refusal, or `Away` when patience ended: then a resend completes it.
+    pub async fn accept(&self, received: Normalised) -> Result<Accepted, Error> {
+        let patience = Patience::of(self.patience);
+        let tenanted = admit::tenanted(&self.db, received, patience).await?;
+        let admitted = admit::admitted(&self.connections, tenanted, patience).await?;
+        let announced = announce::announced(&self.connections, admitted).await;
+        let stored = self.stored(announced, patience).await?;
+        self.enqueued(stored, patience).await
+    }
+
+    /// A copy finds its row and changes nothing.
+    async fn stored(&self, announced: Announced, patience: Patience) -> Result<Stored, Error> {
+        let Normalised { message, user } = announced.received();
+        let new = NewMessage {
+            id: message.id,
+            conversation: message.thread_id,
+            user: *user,
+            content: &message.content,
+        };
+        let store = || async { self.db.begin(message.tenant_id).await?.store_message(new).await };
+        match patience.retry(store).await? {
+            StoredRow::Yes(row) => Ok(Stored { announced, row }),
+            StoredRow::NotAMember => Err(admit::not_a_member()),
+            StoredRow::NoConversation => Err(Error::not_found("conversation")),
+            StoredRow::NotYours => Err(konstruct_domain::Denied::NotYours.into()),
+            StoredRow::IdTaken => Err(Error::Refused(Refusal {
+                field: Some("id"),
+                ..Refusal::new(ErrorCode::InvalidMessage, "The field id belongs to another message already.")
+            })),
+        }
+    }
+
+    /// A copy is queued again unless its turn has ended: the first copy's send may have failed.
+    async fn enqueued(&self, stored: Stored, patience: Patience) -> Result<Accepted, Error> {
+        let StoredMessage { duplicate, epoch, ended } = stored.row;
+        if !ended {
+            let Normalised { message, .. } = stored.announced.into_received();
+            let id = message.id.to_string();
+            let task = Task::new(TaskKind::Message, epoch, message);
+            let (body, group) = (task.to_body(), task.group_id());
+            patience.retry(|| self.queue.send(&body, &group, &id)).await?;
+        }
+        Ok(Accepted { duplicate })
+    }
+}
+
+impl std::fmt::Debug for Inbound {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Inbound")
+    }
+}

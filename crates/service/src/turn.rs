@@ -1,0 +1,281 @@
+//! The agent turn: [`Agent::work`] works a task. It holds the conversation's lease with a fence, takes the turns
+//! that are due one at a time in order, journals each step, and acknowledges last. No database connection is held
+//! while the model is asked.
+
+pub mod answer;
+pub mod context;
+pub mod end;
+mod left;
+pub mod progress;
+pub mod prompt;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use konstruct_domain::{ConversationId, MessageId, TenantId};
+use konstruct_ports::{Clock, Ids, LanguageModel, TaskQueue};
+use konstruct_postgres::TenantPool;
+use konstruct_postgres::lease::{Guard, LeaseTry, Leased};
+use konstruct_postgres::turns::TurnRow;
+use konstruct_protocol::Task;
+use tokio::time::{Instant, sleep};
+
+use crate::connections::Connections;
+use crate::delivery::{Gate, LogWriter, Poster};
+use crate::error::Error;
+use crate::patience::Patience;
+
+/// An outage of ours never ends a turn: it is waited out inside the invocation for so long.
+const OUTAGE: Duration = Duration::from_secs(120);
+/// A turn is begun only with so much time left in the invocation.
+const TURN_NEEDS: Duration = Duration::from_secs(120);
+/// After an outage the record comes back so much later.
+const AFTER_OUTAGE: Duration = Duration::from_secs(30);
+
+/// Limits of a turn, from configuration.
+#[derive(Debug, Clone)]
+pub struct TurnLimits {
+    /// The conversation's lease (delivery.md section 3); renewed every third of it.
+    pub lease: Duration,
+    /// The model of agents that name none.
+    pub default_model: String,
+    /// Messages of memory in a prompt (AGNT-03).
+    pub memory_messages: usize,
+    /// Tokens of a prompt, as we estimate them.
+    pub prompt_tokens_max: usize,
+    /// Tokens of an answer.
+    pub answer_tokens_max: u32,
+    /// Failed calls of the model after which a turn ends in `agent_failed`.
+    pub failures_max: i32,
+    /// Invocations that died at work on a turn after which it ends in `agent_failed`.
+    pub deaths_max: i32,
+    /// When the model never answers, a turn ends within this.
+    pub model_silence: Duration,
+}
+
+impl Default for TurnLimits {
+    fn default() -> Self {
+        Self {
+            lease: Duration::from_secs(30),
+            default_model: String::new(),
+            memory_messages: 40,
+            prompt_tokens_max: 64_000,
+            answer_tokens_max: 16_384,
+            failures_max: 3,
+            deaths_max: 5,
+            model_silence: Duration::from_secs(90),
+        }
+    }
+}
+
+/// The agent: works tasks.
+#[derive(Clone)]
+pub struct Agent {
+    /// The journal.
+    pub db: TenantPool,
+    /// The frame log and who is connected.
+    pub connections: Connections,
+    /// Keeps the record invisible.
+    pub queue: Arc<dyn TaskQueue>,
+    /// Who answers.
+    pub model: Arc<dyn LanguageModel>,
+    /// Frames' timestamps, the prompt's date.
+    pub clock: Arc<dyn Clock>,
+    /// Ids of answers.
+    pub ids: Arc<dyn Ids>,
+    /// Limits.
+    pub limits: TurnLimits,
+}
+
+/// The queue record that woke the agent.
+#[derive(Debug, Clone)]
+pub struct Record {
+    /// SQS's handle of it.
+    pub receipt_handle: String,
+    /// The janitor's: any turn of the conversation is due.
+    pub rescue: bool,
+    /// When the invocation ends.
+    pub deadline: Instant,
+}
+
+/// What becomes of the record.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// Acknowledge it.
+    Done,
+    /// It comes back after so long.
+    Again(Duration),
+}
+
+/// A conversation whose lease this agent holds.
+pub(crate) struct Held<'a> {
+    pub(crate) agent: &'a Agent,
+    pub(crate) tenant: TenantId,
+    pub(crate) leased: Leased,
+    pub(crate) writer: LogWriter,
+    pub(crate) poster: Poster,
+    /// The message whose answer was to be stopped when the lease was taken.
+    pub(crate) cancelled: Option<MessageId>,
+}
+
+/// What became of one turn.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Turned {
+    /// It has ended and its end is in the log.
+    Ended,
+    /// Another agent, or a newer epoch: nothing more is written.
+    GiveUp,
+}
+
+impl std::fmt::Debug for Agent {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Agent").field("limits", &self.limits).finish_non_exhaustive()
+    }
+}
+
+impl Agent {
+    /// Works a task: answers the conversation's messages up to the task's own.
+    pub async fn work(&self, task: &Task, record: &Record) -> Disposition {
+        let (tenant, thread) = (task.message.tenant_id, task.message.thread_id);
+        let up_to = (!record.rescue).then_some(task.message.id);
+        // The record comes back when the lease ends, should this invocation die.
+        let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
+        let (hidden, taken) = tokio::join!(
+            self.queue.set_visibility(&record.receipt_handle, seconds),
+            Patience::of(OUTAGE).retry(|| async {
+                self.db.begin(tenant).await?.take_lease(thread, up_to, self.limits.lease).await
+            })
+        );
+        if let Err(error) = hidden {
+            tracing::warn!(%error, "the record's visibility could not be set");
+        }
+        match taken {
+            Ok(LeaseTry::Taken(leased, next)) => self.hold(tenant, leased, next, up_to, record).await,
+            Ok(LeaseTry::Busy(left)) => Disposition::Again(left),
+            Ok(LeaseTry::NoConversation) => {
+                tracing::warn!("a task names a conversation that is not there and was dropped");
+                Disposition::Done
+            }
+            Err(error) => {
+                tracing::error!(%error, "the lease could not be asked for");
+                Disposition::Again(AFTER_OUTAGE)
+            }
+        }
+    }
+
+    /// Works under the lease, and keeps it meanwhile.
+    async fn hold(
+        &self,
+        tenant: TenantId,
+        leased: Leased,
+        next: Option<Box<TurnRow>>,
+        up_to: Option<MessageId>,
+        record: &Record,
+    ) -> Disposition {
+        let guard = leased.guard;
+        let identity = LogWriter::agent(leased.generation, guard.fence, guard.epoch, leased.last_seq);
+        let holder = identity.name.clone();
+        let redis = self.connections.redis.clone();
+        let mut writer = LogWriter::new(redis, self.db.clone(), tenant, guard.conversation, identity);
+        let cancelled = match writer.open_gate().await {
+            Ok(Gate::Open { cancelled, .. }) => cancelled,
+            Ok(Gate::Shut) => return Disposition::Again(Duration::ZERO),
+            Err(error) => {
+                tracing::error!(%error, "the frame log could not be opened");
+                return Disposition::Again(AFTER_OUTAGE);
+            }
+        };
+        let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
+        let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled };
+        let worked = tokio::select! {
+            worked = held.turns(next, up_to, record.deadline) => worked,
+            () = self.keep_lease(tenant, guard, record) => {
+                tracing::error!("the lease could not be renewed");
+                Ok(Disposition::Again(Duration::ZERO))
+            }
+        };
+        held.poster.finish().await;
+        let disposition = worked.unwrap_or_else(|error| {
+            tracing::error!(%error, "the turn could not go on");
+            Disposition::Again(AFTER_OUTAGE)
+        });
+        let release = || async { self.db.begin(tenant).await?.release_lease(guard).await };
+        if let Err(error) = Patience::of(Duration::from_secs(2)).retry(release).await {
+            tracing::warn!(%error, "the lease runs out by itself");
+        }
+        disposition
+    }
+
+    /// Renews lease and record every third of the lease; returns when it could not for two thirds.
+    async fn keep_lease(&self, tenant: TenantId, guard: Guard, record: &Record) {
+        let third = self.limits.lease / 3;
+        let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
+        let mut renewed_at = Instant::now();
+        loop {
+            sleep(third).await;
+            let renew = || async { self.db.begin(tenant).await?.renew_lease(guard, self.limits.lease).await };
+            let left = (self.limits.lease * 2 / 3).saturating_sub(renewed_at.elapsed());
+            let (renewed, hidden) = tokio::join!(
+                Patience::of(left).retry(renew),
+                self.queue.set_visibility(&record.receipt_handle, seconds)
+            );
+            if let Err(error) = hidden {
+                tracing::warn!(%error, "the record's visibility could not be renewed");
+            }
+            match renewed {
+                Ok(true) => renewed_at = Instant::now(),
+                Ok(false) => return,
+                Err(error) => {
+                    tracing::warn!(%error, "the lease could not be renewed");
+                    if renewed_at.elapsed() >= self.limits.lease * 2 / 3 {
+                        return;
+                    }
+                }
+            }
+        }
+    }
+}
+
+impl Held<'_> {
+    /// One turn after another, oldest first, until none is due.
+    async fn turns(
+        &mut self,
+        mut next: Option<Box<TurnRow>>,
+        up_to: Option<MessageId>,
+        deadline: Instant,
+    ) -> Result<Disposition, Error> {
+        while let Some(turn) = next {
+            if deadline.saturating_duration_since(Instant::now()) < TURN_NEEDS {
+                return Ok(Disposition::Again(Duration::ZERO));
+            }
+            let turned = if turn.epoch < self.leased.guard.epoch {
+                self.finish_left(&turn).await?;
+                Turned::Ended
+            } else if let Some(ended) = turn.ended.clone() {
+                self.deliver(&turn, &ended).await?
+            } else {
+                self.answer(&turn).await?
+            };
+            if turned == Turned::GiveUp {
+                return Ok(Disposition::Again(Duration::ZERO));
+            }
+            next = self.delivered(&turn, up_to).await?.map(Box::new);
+        }
+        Ok(Disposition::Done)
+    }
+
+    /// Notes the delivery, once everything is posted; the next turn.
+    async fn delivered(&self, turn: &TurnRow, up_to: Option<MessageId>) -> Result<Option<TurnRow>, Error> {
+        let last = self.writer.known();
+        self.poster.posted_to(last).await;
+        let (thread, id) = (self.conversation(), turn.id);
+        let note = || async {
+            self.agent.db.begin(self.tenant).await?.delivered(thread, id, last, up_to).await
+        };
+        Patience::of(OUTAGE).retry(note).await
+    }
+
+    pub(crate) const fn conversation(&self) -> ConversationId {
+        self.leased.guard.conversation
+    }
+}

@@ -1,0 +1,1 @@
+//! TestApp, builders, fakes; integration, end-to-end and tidy tests.

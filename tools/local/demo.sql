@@ -1,0 +1,2 @@
+-- Demo data of the local stack: the tenants, agents and people of demo.json, with the same ids.
+-- Run by psql as superuser after the migrations, at every start: each statement must be repeatable.

@@ -1,0 +1,86 @@
+//! `stack.json`: where everything is, for whoever drives the stack from outside.
+//! It exists only while everything answers.
+
+use std::io::Write;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+use serde_json::{Map, Value, json};
+
+use crate::addresses::Addresses;
+use crate::config::Config;
+use crate::demo::Demo;
+use crate::error::{Context, Result};
+use crate::secrets::Secrets;
+use crate::services::Services;
+use crate::template::{ACCOUNT, Wiring};
+use crate::token;
+
+fn path(state_dir: &Path) -> PathBuf {
+    state_dir.join("stack.json")
+}
+
+/// Writes it in one step.
+pub fn write(state_dir: &Path, content: &Value) -> Result<()> {
+    let aside = state_dir.join("stack.json.new");
+    let text = serde_json::to_string_pretty(content).context("stack.json")?;
+    // It holds passwords and tokens: for its owner only.
+    let mut file = std::fs::OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&aside)
+        .context(aside.display())?;
+    file.write_all(text.as_bytes()).context(aside.display())?;
+    std::fs::rename(&aside, path(state_dir)).context("stack.json")
+}
+
+/// Removes it, where it is there.
+pub fn remove(state_dir: &Path) {
+    // It is not there where the start failed.
+    let _ = std::fs::remove_file(path(state_dir));
+}
+
+/// Its content.
+pub fn content(
+    config: &Config,
+    wiring: &Wiring,
+    services: &Services,
+    secrets: &Secrets,
+    demo: &Demo,
+) -> Result<Value> {
+    let addresses = Addresses::of(config);
+    let (queue, dead_letter) = work_queue(wiring)?;
+    let queue_url = |name: &str| format!("{}/{ACCOUNT}/{name}", addresses.sqs());
+    let (platform_admin, tenants) = demo.for_stack_file(&secrets.jwt);
+    let channel_secrets: Map<_, _> =
+        config.channel_secrets.iter().map(|(name, value)| ((*name).to_string(), json!(value))).collect();
+    Ok(json!({
+        "http_url": addresses.http(),
+        "ws_url": addresses.websocket(),
+        "management_url": addresses.management(),
+        "portal_url": addresses.portal(),
+        "database_url": services.postgres.url("konstruct_app")?,
+        "admin_database_url": services.postgres.admin_url("konstruct"),
+        "redis_url": services.redis.url().trim_end_matches('/'),
+        "queue_url": queue_url(&queue),
+        "dlq_url": queue_url(&dead_letter),
+        "sqs_endpoint": addresses.sqs(),
+        "model_url": addresses.model(),
+        "recorder_url": addresses.recorder(),
+        "jwt": {"issuer": token::ISSUER, "audience": token::AUDIENCE, "algorithm": "HS256", "secret": secrets.jwt},
+        "secrets": channel_secrets,
+        "platform_admin": platform_admin,
+        "tenants": tenants,
+    }))
+}
+
+/// The agent's queue and its dead-letter queue.
+fn work_queue(wiring: &Wiring) -> Result<(String, String)> {
+    let mapping = wiring.mappings.iter().find(|mapping| mapping.function == "agent");
+    let name = &mapping.context("the template feeds no function named agent")?.queue;
+    let queue = wiring.queues.iter().find(|queue| queue.name == *name);
+    let dead_letter = queue.and_then(|queue| queue.dead_letter.clone());
+    Ok((name.clone(), dead_letter.context("the agent's queue has no dead-letter queue")?))
+}
