@@ -1,1 +1,3 @@
-//! One adapter per channel.
+//! One adapter per channel: a file (then a folder) of its own. Nothing else in the code names a channel's JSON.
+
+pub mod web;

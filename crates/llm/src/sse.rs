@@ -59,6 +59,12 @@ impl Decoder {
         events
     }
 
+    /// Bytes held for the event that is not complete yet, for whoever must set a limit.
+    #[must_use]
+    pub fn pending(&self) -> usize {
+        self.line.len() + self.data.as_ref().map_or(0, String::len)
+    }
+
     fn end_line(&mut self, events: &mut Vec<Event>) {
         let bytes = std::mem::take(&mut self.line);
         let mut line: &[u8] = &bytes;

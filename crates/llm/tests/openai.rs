@@ -321,6 +321,22 @@ async fn an_event_of_eight_mebibytes_arrives() {
 }
 
 #[tokio::test]
+async fn an_event_without_end_is_given_up_before_it_fills_the_memory() {
+    let server = Server::new(|mut connection: Connection| {
+        connection.read_request();
+        connection.write(STREAM);
+        let piece = chunk(&"x".repeat(1 << 20));
+        for _ in 0..64 {
+            connection.write(&piece);
+        }
+        connection.report_hang_up();
+    });
+    let (events, error) = answer(&server).await;
+    assert!(events.is_empty() && error.unwrap().is_retryable());
+    assert!(server.hung_up().await);
+}
+
+#[tokio::test]
 async fn dropping_the_stream_hangs_up() {
     let server = Server::new(|mut connection: Connection| {
         connection.read_request();

@@ -177,3 +177,33 @@ pub struct ProblemField {
     /// What is wrong with it.
     pub problem: String,
 }
+
+/// The body of `POST /conversations`.
+#[derive(Debug, ToSchema)]
+#[allow(missing_docs, dead_code, reason = "describes what is parsed field by field")]
+pub struct NewConversation {
+    pub tenant_id: uuid::Uuid,
+    pub agent_id: uuid::Uuid,
+    /// 1–128 characters of `A-Z a-z 0-9 . _ - @ +`; absent: the empty session.
+    pub session_id: Option<String>,
+}
+
+/// The body of `POST /conversations/{id}/messages`.
+#[derive(Debug, ToSchema)]
+#[allow(missing_docs, dead_code, reason = "describes what is parsed field by field")]
+pub struct NewMessage {
+    /// 1 to 32,000 bytes of UTF-8 after trimming, no NUL.
+    pub content: String,
+    /// Makes a resend harmless.
+    pub id: Option<uuid::Uuid>,
+}
+
+/// The body of `POST /notices`.
+#[derive(Debug, ToSchema)]
+#[allow(missing_docs, dead_code, reason = "describes what is parsed field by field")]
+pub struct NewNotice {
+    pub tenant_id: Option<uuid::Uuid>,
+    pub conversation_id: Option<uuid::Uuid>,
+    /// By the rules of a message's content; its frame is at most 32 KB.
+    pub text: String,
+}

@@ -7,7 +7,10 @@ use crate::demo::Demo;
 use crate::secrets::Secrets;
 
 /// Prints one line.
-#[allow(clippy::print_stdout, reason = "the terminal is this program's place to speak")]
+#[allow(
+    clippy::print_stdout,
+    reason = "the terminal is this program's place to speak"
+)]
 pub fn say(line: &str) {
     println!("{line}");
 }

@@ -19,7 +19,9 @@ pub async fn create(postgres: &Postgres) -> Result<()> {
          ALTER ROLE konstruct_owner LOGIN CREATEROLE PASSWORD '{password}';\n"
     );
     if postgres.is_external() {
-        sql.push_str("SELECT format('ALTER DATABASE %I OWNER TO konstruct_owner', current_database()) \\gexec\n");
+        sql.push_str(
+            "SELECT format('ALTER DATABASE %I OWNER TO konstruct_owner', current_database()) \\gexec\n",
+        );
         return psql(&postgres.admin_url(""), &sql).await;
     }
     sql.push_str(
@@ -41,7 +43,16 @@ pub async fn fill(postgres: &Postgres) -> Result<()> {
 
 async fn psql(url: &str, sql: &str) -> Result<()> {
     let mut child = Command::new("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-"])
+        .args([
+            "-X",
+            "-q",
+            "-v",
+            "ON_ERROR_STOP=1",
+            "-v",
+            "VERBOSITY=terse",
+            "-f",
+            "-",
+        ])
         // Not as an argument: those can be read in the process list.
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -63,7 +74,10 @@ async fn psql(url: &str, sql: &str) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::new(format!("the database refuses: {}", said.lines().next().unwrap_or_default())))
+    Err(Error::new(format!(
+        "the database refuses: {}",
+        said.lines().next().unwrap_or_default()
+    )))
 }
 
 /// A URL as libpq's environment variables.
@@ -100,7 +114,14 @@ mod tests {
     #[test]
     fn a_url_is_taken_apart() {
         let login = login("postgres://a:p%40ss@db:5433/x?sslmode=require").unwrap();
-        let expected = [("PGHOST", "db"), ("PGPORT", "5433"), ("PGUSER", "a"), ("PGPASSWORD", "p@ss"), ("PGDATABASE", "x"), ("PGSSLMODE", "require")];
+        let expected = [
+            ("PGHOST", "db"),
+            ("PGPORT", "5433"),
+            ("PGUSER", "a"),
+            ("PGPASSWORD", "p@ss"),
+            ("PGDATABASE", "x"),
+            ("PGSSLMODE", "require"),
+        ];
         assert_eq!(login, expected.map(|(name, value)| (name, value.to_string())));
     }
 }

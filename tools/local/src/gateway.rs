@@ -10,7 +10,6 @@ pub mod http_api;
 pub mod http_event;
 pub mod http_response;
 pub mod http_router;
-pub mod ids;
 pub mod management;
 pub mod parameters;
 pub mod posts;

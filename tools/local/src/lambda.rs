@@ -13,5 +13,5 @@ mod sandbox;
 mod tests;
 
 pub use host::{Host, Setup};
-pub use invocation::{Failure, Invoker, Outcome, Pending};
+pub use invocation::{Failure, Functions, Invoker, Outcome, Pending};
 pub use runtime_api::router;

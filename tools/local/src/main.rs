@@ -12,6 +12,7 @@ mod error;
 mod faults;
 mod gateway;
 mod http_client;
+mod ids;
 mod lambda;
 mod listeners;
 mod local_api;
@@ -47,7 +48,10 @@ fn main() -> ExitCode {
 
 fn run() -> Result<()> {
     let config = config::Config::from_env()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .enable_all()
+        .build()
+        .context("the runtime")?;
     let result = runtime.block_on(stack::run(config));
     // Connections that are still open end with the process.
     runtime.shutdown_timeout(Duration::from_secs(1));

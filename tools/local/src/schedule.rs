@@ -27,7 +27,7 @@ fn event(schedule: &ScheduleSpec) -> Bytes {
     let now = rfc3339(now_ms());
     let event = json!({
         "version": "0",
-        "id": uuid::Uuid::new_v4().to_string(),
+        "id": crate::ids::uuid().to_string(),
         "detail-type": "Scheduled Event",
         "source": "aws.events",
         "account": ACCOUNT,

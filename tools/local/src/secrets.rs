@@ -34,7 +34,10 @@ impl Secrets {
                 .context(path.display())?;
             return serde_json::from_str(&text).context(path.display());
         }
-        let fresh = Self { jwt: random_hex(32)?, database: random_hex(32)? };
+        let fresh = Self {
+            jwt: random_hex(32)?,
+            database: random_hex(32)?,
+        };
         let text = serde_json::to_string(&fresh).context("secrets")?;
         // Written aside first: a half-written file would lock the person out of the data.
         let aside = path.with_extension("new");
@@ -61,7 +64,9 @@ impl Secrets {
 /// HMAC-SHA256.
 pub fn sign(key: &[u8], message: &[u8]) -> Vec<u8> {
     // HMAC takes keys of every length; the error type is of the trait.
-    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return Vec::new() };
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else {
+        return Vec::new();
+    };
     mac.update(message);
     mac.finalize().into_bytes().to_vec()
 }

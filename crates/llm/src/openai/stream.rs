@@ -18,8 +18,9 @@ use crate::sse::Decoder;
 const USAGE_WAIT: Duration = Duration::from_secs(5);
 const END_WAIT: Duration = Duration::from_millis(250);
 
-/// Most bytes of one answer's stream: far more than any answer needs, and less than fills a Lambda's memory.
-const STREAM_MAX: usize = 96 * 1024 * 1024;
+/// Most bytes of one event. An answer of 256 KB in a single event is far below; what is far above fills a Lambda's
+/// memory, and is no answer.
+const EVENT_MAX: usize = 16 * 1024 * 1024;
 
 /// The stream behind `ModelStream`.
 pub(super) struct OpenAiStream {
@@ -28,7 +29,6 @@ pub(super) struct OpenAiStream {
     sse: Decoder,
     chunks: ChunkDecoder,
     ready: VecDeque<ModelEvent>,
-    received: usize,
     /// Until when more is waited for; none while the answer is not whole.
     until: Option<Instant>,
     state: State,
@@ -49,7 +49,6 @@ impl OpenAiStream {
             sse: Decoder::new(),
             chunks: ChunkDecoder::new(),
             ready: VecDeque::new(),
-            received: 0,
             until: None,
             state: State::Reading,
         }
@@ -94,14 +93,13 @@ impl OpenAiStream {
             Err(_) if self.chunks.has_stopped() => return self.finish(),
             Err(error) => return Err(of_transport(&error)),
         };
-        self.received = self.received.saturating_add(piece.len());
-        if self.received > STREAM_MAX {
-            return Err(broken("stream does not end"));
-        }
         let (stopped, done) = (self.chunks.has_stopped(), self.chunks.is_done());
         for event in self.sse.push(&piece) {
             // What came before an error in the same piece has been said, and is shown.
             self.ready.extend(self.chunks.push(&event.data)?);
+        }
+        if self.sse.pending() > EVENT_MAX {
+            return Err(broken("stream has an event that does not end"));
         }
         if self.chunks.is_done() && !done {
             self.until = Some(Instant::now() + END_WAIT);

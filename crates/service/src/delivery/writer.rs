@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use konstruct_domain::{ConversationId, Epoch, Fence, Generation, MessageId, Seq, TenantId};
 use konstruct_postgres::TenantPool;
-use konstruct_protocol::Event;
 use konstruct_redis::Redis;
 use konstruct_redis::frame_log::{Append, Appended, Fencing, Writer};
 use konstruct_redis::live::LiveConnection;

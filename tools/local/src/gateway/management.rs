@@ -55,7 +55,10 @@ async fn handle(State(management): State<Arc<Management>>, request: Request) -> 
             management.posts.count(size, response.status().as_u16());
             response
         }
-        Method::GET => management.connections.get(&id).map_or_else(gone, |connection| show(&connection)),
+        Method::GET => management
+            .connections
+            .get(&id)
+            .map_or_else(gone, |connection| show(&connection)),
         Method::DELETE => match management.connections.get(&id) {
             Some(connection) => {
                 // Gone at once: a post that follows must get 410.
@@ -74,19 +77,31 @@ impl Management {
         match self.faults.take_status() {
             Some(410) => return gone(),
             Some(429) => return throttled(),
-            Some(_) => return error(StatusCode::INTERNAL_SERVER_ERROR, "InternalServerError", "Internal server error"),
+            Some(_) => {
+                return error(
+                    StatusCode::INTERNAL_SERVER_ERROR,
+                    "InternalServerError",
+                    "Internal server error",
+                );
+            }
             None => {}
         }
         // A frame is all the client would get of it: the limit of 128 KB is never reached.
         if body.len() > FRAME_MAX {
             return too_large();
         }
-        let Some(connection) = self.connections.get(id) else { return gone() };
+        let Some(connection) = self.connections.get(id) else {
+            return gone();
+        };
         let frame = match Utf8Bytes::try_from(body.clone()) {
             Ok(text) => Message::Text(text),
             Err(_) => Message::Binary(body),
         };
-        if connection.send(frame) { StatusCode::OK.into_response() } else { throttled() }
+        if connection.send(frame) {
+            StatusCode::OK.into_response()
+        } else {
+            throttled()
+        }
     }
 }
 
@@ -114,15 +129,28 @@ fn gone() -> Response {
 }
 
 fn throttled() -> Response {
-    error(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "Limit exceeded")
+    error(
+        StatusCode::TOO_MANY_REQUESTS,
+        "LimitExceededException",
+        "Limit exceeded",
+    )
 }
 
 fn too_large() -> Response {
-    error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", "Message too long")
+    error(
+        StatusCode::PAYLOAD_TOO_LARGE,
+        "PayloadTooLargeException",
+        "Message too long",
+    )
 }
 
 fn error(status: StatusCode, kind: &'static str, message: &str) -> Response {
-    (status, [("x-amzn-errortype", kind)], axum::Json(json!({"message": message}))).into_response()
+    (
+        status,
+        [("x-amzn-errortype", kind)],
+        axum::Json(json!({"message": message})),
+    )
+        .into_response()
 }
 
 #[cfg(test)]

@@ -49,7 +49,18 @@ impl Connection {
         let (frames, to_send) = mpsc::channel(BUFFERED);
         let (ending, ended) = watch::channel(None);
         let last_active = AtomicU64::new(now_ms());
-        (Arc::new(Self { origin, frames, ending, last_active }), SocketSide { frames: to_send, ending: ended })
+        (
+            Arc::new(Self {
+                origin,
+                frames,
+                ending,
+                last_active,
+            }),
+            SocketSide {
+                frames: to_send,
+                ending: ended,
+            },
+        )
     }
 
     /// Hands a frame to the socket; false where the client's buffer is full.
@@ -95,7 +106,8 @@ impl Registry {
 
     /// Lets a connection in.
     pub fn add(&self, connection: &Arc<Connection>) {
-        self.open().insert(connection.origin.connection_id.clone(), connection.clone());
+        self.open()
+            .insert(connection.origin.connection_id.clone(), connection.clone());
     }
 
     /// The connection with this id.
@@ -106,10 +118,5 @@ impl Registry {
     /// Forgets a connection; false where it was not there.
     pub fn remove(&self, id: &str) -> bool {
         self.open().remove(id).is_some()
-    }
-
-    /// Every open connection.
-    pub fn all(&self) -> Vec<Arc<Connection>> {
-        self.open().values().cloned().collect()
     }
 }

@@ -30,13 +30,25 @@ mod tests {
 
     #[test]
     fn a_string_names_its_route() {
-        assert_eq!(route(r#"{"type":"message","content":"x"}"#).as_deref(), Some("message"));
+        assert_eq!(
+            route(r#"{"type":"message","content":"x"}"#).as_deref(),
+            Some("message")
+        );
         assert_eq!(route(r#"{"type":5}"#).as_deref(), Some("5"));
     }
 
     #[test]
     fn what_names_no_route_goes_to_default() {
-        for body in ["", "x", "[]", "5", "{}", r#"{"type":null}"#, r#"{"type":""}"#, r#"{"type":["message"]}"#] {
+        for body in [
+            "",
+            "x",
+            "[]",
+            "5",
+            "{}",
+            r#"{"type":null}"#,
+            r#"{"type":""}"#,
+            r#"{"type":["message"]}"#,
+        ] {
             assert_eq!(route(body), None, "{body}");
         }
     }
@@ -50,7 +62,11 @@ mod tests {
 
     #[test]
     fn deep_nesting_is_survived() {
-        let deep = format!(r#"{{"type":"message","x":{}{}}}"#, "[".repeat(60_000), "]".repeat(60_000));
+        let deep = format!(
+            r#"{{"type":"message","x":{}{}}}"#,
+            "[".repeat(60_000),
+            "]".repeat(60_000)
+        );
         assert_eq!(route(&deep), None);
     }
 }

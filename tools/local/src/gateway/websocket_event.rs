@@ -6,8 +6,8 @@ use serde_json::{Map, Value, json};
 
 use crate::clock::{clf, now_ms};
 
-use super::ids::{gateway_id, trace_root};
 use super::parameters;
+use crate::ids::{gateway_id, trace_root};
 
 /// What every event of a connection says of it.
 #[derive(Debug, Clone)]
@@ -78,7 +78,10 @@ impl Origin {
         };
         for (name, value) in headers {
             if !["connection", "upgrade", "content-length", "x-forwarded-for"].contains(&name.as_str()) {
-                add(client_case(name.as_str()), &String::from_utf8_lossy(value.as_bytes()));
+                add(
+                    client_case(name.as_str()),
+                    &String::from_utf8_lossy(value.as_bytes()),
+                );
             }
         }
         add("X-Amzn-Trace-Id".into(), &trace_root());
@@ -93,7 +96,10 @@ impl Origin {
         let request_id = gateway_id();
         let mut context = self.context(route, "MESSAGE", &request_id);
         context.insert("messageId".into(), gateway_id().into());
-        (json!({"requestContext": context, "body": body, "isBase64Encoded": false}), request_id)
+        (
+            json!({"requestContext": context, "body": body, "isBase64Encoded": false}),
+            request_id,
+        )
     }
 
     /// The event of the end.
@@ -123,7 +129,9 @@ fn client_case(name: &str) -> String {
         "websocket" => "WebSocket".to_string(),
         _ => {
             let mut letters = word.chars();
-            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+            letters
+                .next()
+                .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
         }
     });
     words.collect::<Vec<_>>().join("-")

@@ -106,8 +106,14 @@ mod tests {
     #[test]
     fn percentiles_are_of_what_was_added() {
         let metrics = Metrics::default();
-        assert_eq!(metrics.as_json()["init_ms"], json!({"min": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0}));
+        assert_eq!(
+            metrics.as_json()["init_ms"],
+            json!({"min": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0})
+        );
         (1..=100).for_each(|ms| metrics.answered(Duration::from_millis(ms)));
-        assert_eq!(metrics.as_json()["duration_ms"], json!({"min": 1.0, "p50": 51.0, "p99": 100.0, "max": 100.0}));
+        assert_eq!(
+            metrics.as_json()["duration_ms"],
+            json!({"min": 1.0, "p50": 51.0, "p99": 100.0, "max": 100.0})
+        );
     }
 }

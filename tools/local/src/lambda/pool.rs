@@ -3,11 +3,12 @@
 
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
+use tokio::time::Instant;
 
 use crate::faults::Faults;
 use crate::template::FunctionSpec;
@@ -39,8 +40,20 @@ pub struct Pool {
 
 impl Pool {
     /// A pool without a process.
-    pub fn new(spec: FunctionSpec, setup: Arc<Setup>, faults: Arc<Faults>, sandboxes: Arc<Sandboxes>) -> Self {
-        Self { spec, metrics: Metrics::default(), faults, setup, sandboxes, idle: Mutex::default() }
+    pub fn new(
+        spec: FunctionSpec,
+        setup: Arc<Setup>,
+        faults: Arc<Faults>,
+        sandboxes: Arc<Sandboxes>,
+    ) -> Self {
+        Self {
+            spec,
+            metrics: Metrics::default(),
+            faults,
+            setup,
+            sandboxes,
+            idle: Mutex::default(),
+        }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Arc<Sandbox>)>> {
@@ -57,7 +70,9 @@ impl Pool {
 
     fn dispatch(self: &Arc<Self>, mut job: Job) {
         loop {
-            let Some((_, sandbox)) = self.idle().pop() else { break };
+            let Some((_, sandbox)) = self.idle().pop() else {
+                break;
+            };
             match sandbox.assign(job) {
                 Ok(()) => return,
                 // It died while idle; the next one.

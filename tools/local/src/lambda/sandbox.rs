@@ -2,14 +2,15 @@
 //! It must answer every invocation exactly once, however the process ends.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinHandle;
+use tokio::time::Instant;
 
 use crate::clock::now_ms;
-use crate::gateway::ids;
+use crate::ids;
 
 use super::invocation::{Failure, Outcome};
 use super::pool::Pool;
@@ -26,7 +27,11 @@ pub struct Job {
 impl Job {
     /// A new invocation.
     pub fn new(event: Bytes, reply: oneshot::Sender<Outcome>) -> Self {
-        Self { request_id: uuid::Uuid::new_v4().to_string(), event, reply }
+        Self {
+            request_id: ids::uuid().to_string(),
+            event,
+            reply,
+        }
     }
 
     /// Ends it.
@@ -83,8 +88,14 @@ pub struct Sandbox {
 impl Sandbox {
     /// A sandbox whose process is about to be started.
     pub fn new(pool: &Arc<Pool>, kill: mpsc::UnboundedSender<Failure>) -> Arc<Self> {
-        let id = uuid::Uuid::new_v4().simple().to_string();
-        Arc::new(Self { id, pool: pool.clone(), born: Instant::now(), kill, state: Mutex::default() })
+        let id = ids::uuid().simple().to_string();
+        Arc::new(Self {
+            id,
+            pool: pool.clone(),
+            born: Instant::now(),
+            kill,
+            state: Mutex::default(),
+        })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -145,7 +156,12 @@ impl Sandbox {
         if let Some(after) = self.pool.faults.take_kill(&self.pool.spec.folder) {
             timers.push(self.kill_after(after, &request_id, Failure::Crashed));
         }
-        state.running = Some(Running { request_id, reply: job.reply, since: Instant::now(), timers });
+        state.running = Some(Running {
+            request_id,
+            reply: job.reply,
+            since: Instant::now(),
+            timers,
+        });
         Event {
             request_id: job.request_id,
             deadline_ms: now_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2),
@@ -160,7 +176,11 @@ impl Sandbox {
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             // An answer may have come in the same instant: the next invocation is not to blame.
-            let running = sandbox.state().running.as_ref().map(|running| running.request_id.clone());
+            let running = sandbox
+                .state()
+                .running
+                .as_ref()
+                .map(|running| running.request_id.clone());
             if running.as_deref() == Some(&request_id) {
                 sandbox.kill(why);
             }
@@ -217,7 +237,9 @@ impl Sandbox {
     /// Reads how much memory the process has used at most.
     pub fn note_memory(&self) {
         let Some(pid) = self.state().pid else { return };
-        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else { return };
+        let Ok(status) = std::fs::read_to_string(format!("/proc/{pid}/status")) else {
+            return;
+        };
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kilobytes = line.and_then(|line| line.trim().trim_end_matches(" kB").parse::<u64>().ok());
         if let Some(kilobytes) = kilobytes {

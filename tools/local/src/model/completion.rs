@@ -16,21 +16,30 @@ pub struct Head {
 impl Head {
     /// The head of a new answer; `usage`: whether the stream ends with it.
     pub fn new(model: &str, usage: bool) -> Self {
-        let id = format!("chatcmpl-{}", uuid::Uuid::new_v4().simple());
-        Self { id, created: crate::clock::now_ms() / 1000, model: model.to_string(), usage }
+        let id = format!("chatcmpl-{}", crate::ids::uuid().simple());
+        Self {
+            id,
+            created: crate::clock::now_ms() / 1000,
+            model: model.to_string(),
+            usage,
+        }
     }
 
     /// A chunk with a piece of the message, or its end.
     pub fn chunk(&self, delta: &Value, finish: Option<&str>) -> Bytes {
-        self.event(json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]), Value::Null)
+        self.event(
+            &json!([{"index": 0, "delta": delta, "logprobs": null, "finish_reason": finish}]),
+            Value::Null,
+        )
     }
 
     /// The chunk with the usage, where it was asked for.
     pub fn usage(&self, prompt: u64, completion: u64) -> Option<Bytes> {
-        self.usage.then(|| self.event(json!([]), usage(prompt, completion)))
+        self.usage
+            .then(|| self.event(&json!([]), usage(prompt, completion)))
     }
 
-    fn event(&self, choices: Value, usage: Value) -> Bytes {
+    fn event(&self, choices: &Value, usage: Value) -> Bytes {
         let mut chunk = json!({
             "id": self.id, "object": "chat.completion.chunk", "created": self.created, "model": self.model,
             "choices": choices,
@@ -60,6 +69,6 @@ pub const DONE: Bytes = Bytes::from_static(b"data: [DONE]\n\n");
 
 /// A tool call; a fresh id each time.
 pub fn tool_call(name: &str, arguments: &str) -> Value {
-    let id = format!("call_{}", uuid::Uuid::new_v4().simple());
+    let id = format!("call_{}", crate::ids::uuid().simple());
     json!({"id": id, "type": "function", "function": {"name": name, "arguments": arguments}})
 }

@@ -45,14 +45,20 @@ pub fn parse(text: &str) -> Directive {
     let (command, rest) = text.split_once(' ').unwrap_or((text, ""));
     if command == "/tool" {
         let (name, arguments) = rest.split_once(char::is_whitespace).unwrap_or((rest, ""));
-        return if name.is_empty() { Directive::None } else { Directive::Tool(name.into(), arguments.into()) };
+        return if name.is_empty() {
+            Directive::None
+        } else {
+            Directive::Tool(name.into(), arguments.into())
+        };
     }
     let words: Vec<&str> = rest.split_whitespace().collect();
     match (command.trim_end(), words.as_slice()) {
         ("/tokens", [count, rate]) => tokens(count, rate),
         ("/system", []) => Directive::System,
         ("/history", []) => Directive::History,
-        ("/slow", [ms]) => ms.parse().map_or(Directive::None, |ms| Directive::Slow(Duration::from_millis(ms))),
+        ("/slow", [ms]) => ms
+            .parse()
+            .map_or(Directive::None, |ms| Directive::Slow(Duration::from_millis(ms))),
         ("/error", [kind]) => error(kind, false),
         ("/error", [kind, "once"]) => error(kind, true),
         _ => Directive::None,
@@ -92,8 +98,14 @@ mod tests {
         let cases = [
             ("/tokens 30 1000", Directive::Tokens(30, 1000.0)),
             ("/tokens 3 0.5", Directive::Tokens(3, 0.5)),
-            ("/tool lookup {\"a\": [1, \"ü\"]}", Directive::Tool("lookup".into(), "{\"a\": [1, \"ü\"]}".into())),
-            ("/tool lookup not JSON", Directive::Tool("lookup".into(), "not JSON".into())),
+            (
+                "/tool lookup {\"a\": [1, \"ü\"]}",
+                Directive::Tool("lookup".into(), "{\"a\": [1, \"ü\"]}".into()),
+            ),
+            (
+                "/tool lookup not JSON",
+                Directive::Tool("lookup".into(), "not JSON".into()),
+            ),
             ("/tool lookup", Directive::Tool("lookup".into(), String::new())),
             ("/system", Directive::System),
             ("/history", Directive::History),
@@ -109,7 +121,18 @@ mod tests {
 
     #[test]
     fn anything_else_is_ordinary_text() {
-        for text in ["", "hello", "say /system", "/tokens", "/tokens a b", "/tokens 1 -1", "/tool", "/error 418", "/slow x", "/system now"] {
+        for text in [
+            "",
+            "hello",
+            "say /system",
+            "/tokens",
+            "/tokens a b",
+            "/tokens 1 -1",
+            "/tool",
+            "/error 418",
+            "/slow x",
+            "/system now",
+        ] {
             assert_eq!(parse(text), Directive::None, "{text}");
         }
     }

@@ -44,7 +44,11 @@ struct Running {
 impl ModelServer {
     /// A model for this port; starts nothing yet.
     pub fn new(port: u16) -> Self {
-        Self { port, calls: Arc::default(), running: Mutex::default() }
+        Self {
+            port,
+            calls: Arc::default(),
+            running: Mutex::default(),
+        }
     }
 
     /// Starts it, where it is down.
@@ -62,7 +66,9 @@ impl ModelServer {
             // It fails only before `started` was told, which is seen there.
             drop(result);
         });
-        start.await.unwrap_or_else(|_| Err(Error::new("the model does not start")))?;
+        start
+            .await
+            .unwrap_or_else(|_| Err(Error::new("the model does not start")))?;
         *running = Some(Running { stop, thread });
         Ok(())
     }
@@ -83,7 +89,10 @@ fn host(
     stopped: oneshot::Receiver<()>,
     started: oneshot::Sender<Result<()>>,
 ) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the model")?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .context("the model")?;
     runtime.block_on(async {
         let listener = match listen(port, "development model") {
             Ok(listener) => listener,
@@ -119,12 +128,16 @@ async fn clear(State(calls): State<Arc<Calls>>) -> StatusCode {
 }
 
 async fn models() -> Response {
-    axum::Json(json!({"object": "list", "data": [{"id": "development", "object": "model", "owned_by": "local"}]}))
-        .into_response()
+    axum::Json(
+        json!({"object": "list", "data": [{"id": "development", "object": "model", "owned_by": "local"}]}),
+    )
+    .into_response()
 }
 
 async fn complete(State(calls): State<Arc<Calls>>, body: Bytes) -> Response {
-    let Some(asked) = Asked::read(&body) else { return refusal(400) };
+    let Some(asked) = Asked::read(&body) else {
+        return refusal(400);
+    };
     let mut call = Call::arrived(&calls, &asked);
     let head = Head::new(&asked.model, asked.usage);
     match decide(&asked, &calls) {
@@ -133,21 +146,33 @@ async fn complete(State(calls): State<Arc<Calls>>, body: Bytes) -> Response {
             refusal(status)
         }
         Answer::Error(kind) => broken(kind, head, call),
-        Answer::Text(pieces, pause) if asked.stream => {
-            event_stream(Body::from_stream(events::text(head, call, pieces, pause, Ending::Whole)))
-        }
+        Answer::Text(pieces, pause) if asked.stream => event_stream(Body::from_stream(events::text(
+            head,
+            call,
+            pieces,
+            pause,
+            Ending::Whole,
+        ))),
         Answer::Tool { name, arguments } if asked.stream => {
             let events = events::tool(&head, &mut call, &name, &arguments);
-            event_stream(Body::from_stream(stream::iter(events.into_iter().map(Ok::<_, Error>))))
+            event_stream(Body::from_stream(stream::iter(
+                events.into_iter().map(Ok::<_, Error>),
+            )))
         }
         Answer::Text(pieces, pause) => {
             tokio::time::sleep(pause).await;
             let text = collect(pieces, &mut call).await;
-            whole(&head, call, &json!({"role": "assistant", "content": text}), "stop")
+            whole(
+                &head,
+                call,
+                &json!({"role": "assistant", "content": text}),
+                "stop",
+            )
         }
         Answer::Tool { name, arguments } => {
             call.completion_tokens = arguments.split_whitespace().count() as u64 + 1;
-            let message = json!({"role": "assistant", "content": null, "tool_calls": [tool_call(&name, &arguments)]});
+            let message =
+                json!({"role": "assistant", "content": null, "tool_calls": [tool_call(&name, &arguments)]});
             whole(&head, call, &message, "tool_calls")
         }
     }
@@ -175,7 +200,13 @@ fn broken(kind: ErrorKind, head: Head, mut call: Call) -> Response {
     match kind {
         ErrorKind::Midstream => {
             let pieces = Pieces::text("This answer will never be told to its end, and that is on purpose.");
-            event_stream(Body::from_stream(events::text(head, call, pieces, std::time::Duration::ZERO, Ending::Cut)))
+            event_stream(Body::from_stream(events::text(
+                head,
+                call,
+                pieces,
+                std::time::Duration::ZERO,
+                Ending::Cut,
+            )))
         }
         ErrorKind::Hang => {
             // The headers go out, then nothing: the call ends when the client hangs up.
@@ -187,7 +218,9 @@ fn broken(kind: ErrorKind, head: Head, mut call: Call) -> Response {
         }
         ErrorKind::Garbage | ErrorKind::Status(_) => {
             call.failed();
-            event_stream(Body::from(Bytes::from_static(b"\x00\xff<<<garbage>>>\xfe{not: json\r\n\x80\x81")))
+            event_stream(Body::from(Bytes::from_static(
+                b"\x00\xff<<<garbage>>>\xfe{not: json\r\n\x80\x81",
+            )))
         }
     }
 }
@@ -198,11 +231,17 @@ fn event_stream(body: Body) -> Response {
 
 fn refusal(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
+    let kind = if status.is_client_error() {
+        "invalid_request_error"
+    } else {
+        "server_error"
+    };
     let body = json!({"error": {"message": "refused on purpose", "type": kind, "param": null, "code": null}});
     let mut response = (status, axum::Json(body)).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        response.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
+        response
+            .headers_mut()
+            .insert("retry-after", http::HeaderValue::from_static("1"));
     }
     response
 }

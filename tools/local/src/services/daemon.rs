@@ -41,24 +41,43 @@ pub struct Daemon {
     stop_signal: Signal,
 }
 
+/// The folder a process is started in, by a name that also an account can use which may not walk the
+/// path there (as root, a state folder is often below a folder of root's own).
+pub const OWN_FOLDER: &str = "/proc/self/fd/9";
+
+/// `setpriv`, with the current folder open as descriptor 9. A shell opens it: from here nothing can
+/// be left open for a child without `unsafe`.
+pub fn setpriv() -> Command {
+    let mut command = Command::new("sh");
+    command.args(["-c", r#"exec 9<. && exec setpriv "$@""#, "setpriv"]);
+    command
+}
+
 impl Plan {
     /// Starts it; its output goes to `STATE_DIR/logs/<name>.log`.
     pub fn start(self, logs: &Path) -> Result<Daemon> {
         let log = logs.join(format!("{}.log", self.name));
-        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).context(log.display())?;
+        let file = std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .context(log.display())?;
         let twin = file.try_clone().context(log.display())?;
         let signal = match self.stop_signal {
             Signal::INT => "INT",
             _ => "TERM",
         };
-        let child = Command::new("setpriv")
+        let child = setpriv()
             .args(self.identity)
             // Sent when we die, even by SIGKILL.
             .args(["--pdeathsig", signal, "--"])
             .arg(self.program)
             .args(self.arguments)
             .env_clear()
-            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
+            .env(
+                "PATH",
+                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
+            )
             .env("LANG", "C.UTF-8")
             .envs(self.environment)
             .current_dir(self.folder)
@@ -69,7 +88,11 @@ impl Plan {
             .kill_on_drop(true)
             .spawn()
             .context(self.name)?;
-        Ok(Daemon { name: self.name, child, stop_signal: self.stop_signal })
+        Ok(Daemon {
+            name: self.name,
+            child,
+            stop_signal: self.stop_signal,
+        })
     }
 }
 

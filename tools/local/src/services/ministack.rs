@@ -27,7 +27,12 @@ pub async fn start(config: &Config, client: &SqsClient) -> Result<Daemon> {
         name: "ministack",
         program: config.python(),
         // The unused -X option names whose process this is, for a look at the process list.
-        arguments: vec!["-X".into(), format!("stack={}", config.state_dir.display()), "-m".into(), "ministack".into()],
+        arguments: vec![
+            "-X".into(),
+            format!("stack={}", config.state_dir.display()),
+            "-m".into(),
+            "ministack".into(),
+        ],
         environment: vec![
             ("GATEWAY_PORT", port.to_string()),
             ("BIND_HOST", "127.0.0.1".into()),
@@ -52,6 +57,10 @@ pub async fn start(config: &Config, client: &SqsClient) -> Result<Daemon> {
         stop_signal: Signal::TERM,
     };
     let mut daemon = plan.start(&config.logs())?;
-    daemon.until_ready(START_LIMIT, || async { client.call("ListQueues", &json!({})).await.is_ok() }).await?;
+    daemon
+        .until_ready(START_LIMIT, || async {
+            client.call("ListQueues", &json!({})).await.is_ok()
+        })
+        .await?;
     Ok(daemon)
 }

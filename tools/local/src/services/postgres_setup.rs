@@ -6,9 +6,10 @@ use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use tokio::io::AsyncWriteExt;
-use tokio::process::Command;
 
 use crate::error::{Context, Error, Result};
+
+use super::daemon::{OWN_FOLDER, setpriv};
 
 /// Only with a password, and only from this machine.
 const HBA: &str = "host all all 127.0.0.1/32 scram-sha-256\n";
@@ -27,12 +28,19 @@ impl Installation {
     /// The installed version that fits the cluster in `state_dir`, else the newest.
     pub fn find(state_dir: &Path) -> Result<Self> {
         let data = state_dir.join("postgres");
-        let wanted = std::fs::read_to_string(data.join("PG_VERSION")).ok().map(|text| text.trim().to_string());
+        let wanted = std::fs::read_to_string(data.join("PG_VERSION"))
+            .ok()
+            .map(|text| text.trim().to_string());
         let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
+            .filter_map(|entry| {
+                Some((
+                    entry.file_name().to_str()?.parse().ok()?,
+                    entry.path().join("bin"),
+                ))
+            })
             .filter(|(_, programs)| programs.join("initdb").exists())
             .collect();
         found.sort();
@@ -46,7 +54,11 @@ impl Installation {
         })?;
         let is_root = rustix::process::geteuid().is_root();
         let account = if is_root { Some(account("postgres")?) } else { None };
-        Ok(Self { programs, data, account })
+        Ok(Self {
+            programs,
+            data,
+            account,
+        })
     }
 
     /// The path of one of Postgres' programs.
@@ -58,7 +70,11 @@ impl Installation {
     pub fn identity(&self) -> Vec<String> {
         match self.account {
             Some((user, group)) => {
-                vec![format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".into()]
+                vec![
+                    format!("--reuid={user}"),
+                    format!("--regid={group}"),
+                    "--clear-groups".into(),
+                ]
             }
             None => Vec::new(),
         }
@@ -78,18 +94,33 @@ impl Installation {
         if let Some((user, group)) = self.account {
             chown(&fresh, Some(user), Some(group)).context(fresh.display())?;
         }
-        let options = ["-D", "/proc/self/cwd", "-U", "postgres", "-E", "UTF8", "--locale=C.UTF-8", "--auth=trust", "--no-sync"];
+        let options = [
+            "-D",
+            OWN_FOLDER,
+            "-U",
+            "postgres",
+            "-E",
+            "UTF8",
+            "--locale=C.UTF-8",
+            "--auth=trust",
+            "--no-sync",
+        ];
         self.run(&fresh, "initdb", &options, "").await?;
         let sql = format!("ALTER ROLE postgres PASSWORD '{password}';\n");
-        self.run(&fresh, "postgres", &["--single", "-D", "/proc/self/cwd", "postgres"], &sql).await?;
+        self.run(
+            &fresh,
+            "postgres",
+            &["--single", "-D", OWN_FOLDER, "postgres"],
+            &sql,
+        )
+        .await?;
         std::fs::write(fresh.join("pg_hba.conf"), HBA).context("pg_hba.conf")?;
         std::fs::rename(&fresh, &self.data).context(self.data.display())
     }
 
-    /// Runs a program inside `folder`. The folder is named as the current one: the account it runs
-    /// as may not be allowed to walk the path there.
+    /// Runs a program inside `folder`.
     async fn run(&self, folder: &Path, program: &str, arguments: &[&str], input: &str) -> Result<()> {
-        let mut child = Command::new("setpriv")
+        let mut child = setpriv()
             .args(self.identity())
             .args(["--pdeathsig", "TERM", "--"])
             .arg(self.program(program))
@@ -113,7 +144,10 @@ impl Installation {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(Error::new(format!("{program}: {}", said.lines().last().unwrap_or_default())))
+        Err(Error::new(format!(
+            "{program}: {}",
+            said.lines().last().unwrap_or_default()
+        )))
     }
 }
 
@@ -124,5 +158,7 @@ fn account(name: &str) -> Result<(u32, u32)> {
         [user, _, id, group, ..] if *user == name => Some((id.parse().ok()?, group.parse().ok()?)),
         _ => None,
     });
-    numbers.context(format_args!("there is no user {name}; as root, Postgres runs as that one"))
+    numbers.context(format_args!(
+        "there is no user {name}; as root, Postgres runs as that one"
+    ))
 }

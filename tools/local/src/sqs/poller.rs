@@ -44,9 +44,15 @@ pub async fn run(source: Arc<Source>) {
 
 /// Receives one batch and starts its function; false where there is nothing (more) to receive.
 async fn round(source: &Arc<Source>, permits: &Arc<Semaphore>) -> bool {
-    let Ok(permit) = permits.clone().acquire_owned().await else { return false };
+    let Ok(permit) = permits.clone().acquire_owned().await else {
+        return false;
+    };
     // An error means that ministack is not there: the next poll tries again.
-    let messages = source.client.receive(&source.spec.queue, source.spec.batch_size).await.unwrap_or_default();
+    let messages = source
+        .client
+        .receive(&source.spec.queue, source.spec.batch_size)
+        .await
+        .unwrap_or_default();
     if messages.is_empty() {
         return false;
     }

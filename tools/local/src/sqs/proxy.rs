@@ -40,11 +40,17 @@ pub fn router(proxy: Arc<Proxy>) -> Router {
 async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     proxy.faults.delay(Target::Sqs).await;
     let (mut parts, body) = request.into_parts();
-    let Ok(body) = to_bytes(body, BODY_MAX).await else { return StatusCode::PAYLOAD_TOO_LARGE.into_response() };
+    let Ok(body) = to_bytes(body, BODY_MAX).await else {
+        return StatusCode::PAYLOAD_TOO_LARGE.into_response();
+    };
     let action = action(&parts.headers, &body);
     if action.starts_with("SendMessage") && proxy.faults.take_send_failure() {
-        let error = json!({"__type": "com.amazonaws.sqs#InternalError", "message": "injected by the local stack"});
-        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amzn-errortype", "InternalError")];
+        let error =
+            json!({"__type": "com.amazonaws.sqs#InternalError", "message": "injected by the local stack"});
+        let headers = [
+            ("content-type", "application/x-amz-json-1.0"),
+            ("x-amzn-errortype", "InternalError"),
+        ];
         return (StatusCode::INTERNAL_SERVER_ERROR, headers, error.to_string()).into_response();
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -73,7 +79,10 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
 
 /// The action of a request in the JSON or the older query protocol.
 fn action(headers: &HeaderMap, body: &Bytes) -> String {
-    if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
+    if let Some(target) = headers
+        .get("x-amz-target")
+        .and_then(|target| target.to_str().ok())
+    {
         return target.rsplit('.').next().unwrap_or_default().to_string();
     }
     let form = std::str::from_utf8(body).unwrap_or_default();
@@ -82,7 +91,12 @@ fn action(headers: &HeaderMap, body: &Bytes) -> String {
 }
 
 fn may_free_a_record(action: &str) -> bool {
-    ["SendMessage", "ChangeMessageVisibility", "DeleteMessage", "StartMessageMoveTask"]
-        .iter()
-        .any(|prefix| action.starts_with(prefix))
+    [
+        "SendMessage",
+        "ChangeMessageVisibility",
+        "DeleteMessage",
+        "StartMessageMoveTask",
+    ]
+    .iter()
+    .any(|prefix| action.starts_with(prefix))
 }

@@ -43,21 +43,36 @@ pub fn read(template: &Value, inputs: &Inputs, limits: &Limits) -> Result<Wiring
         functions,
     };
     let known = |folder: &str| wiring.functions.iter().any(|function| function.folder == folder);
-    let routed = wiring.websocket.routes.values().chain(wiring.http.routes.values());
+    let routed = wiring
+        .websocket
+        .routes
+        .values()
+        .chain(wiring.http.routes.values());
     let fed = wiring.mappings.iter().map(|mapping| &mapping.function);
     let timed = wiring.schedules.iter().map(|schedule| &schedule.function);
-    for folder in routed.map(|integration| &integration.function).chain(fed).chain(timed) {
-        known(folder).then_some(()).context(format_args!("the template wires a function {folder} it has not"))?;
+    for folder in routed
+        .map(|integration| &integration.function)
+        .chain(fed)
+        .chain(timed)
+    {
+        known(folder)
+            .then_some(())
+            .context(format_args!("the template wires a function {folder} it has not"))?;
     }
     Ok(wiring)
 }
 
 fn refuse_unknown(template: &Value) -> Result<()> {
-    let resources = template.get("Resources").and_then(Value::as_object).context("a template without resources")?;
+    let resources = template
+        .get("Resources")
+        .and_then(Value::as_object)
+        .context("a template without resources")?;
     for (id, resource) in resources {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
         if !KNOWN.contains(&kind) && !["AWS::Lambda::Function", "AWS::SQS::Queue"].contains(&kind) {
-            return Err(Error::new(format!("the template's {id}: {kind} is not imitated on this machine")));
+            return Err(Error::new(format!(
+                "the template's {id}: {kind} is not imitated on this machine"
+            )));
         }
     }
     Ok(())
@@ -68,6 +83,10 @@ pub fn folder_of(text: &str) -> Result<String> {
     let name = text.split("/invocations").next().unwrap_or_default();
     let name = name.rsplit_once(":function:").map_or(name, |(_, name)| name);
     let name = name.split(':').next().unwrap_or_default();
-    let folder = name.strip_prefix(super::STACK_NAME).and_then(|rest| rest.strip_prefix('-'));
-    folder.map(str::to_string).context(format_args!("{text} is no function of this stack"))
+    let folder = name
+        .strip_prefix(super::STACK_NAME)
+        .and_then(|rest| rest.strip_prefix('-'));
+    folder
+        .map(str::to_string)
+        .context(format_args!("{text} is no function of this stack"))
 }

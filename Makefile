@@ -1,0 +1,22 @@
+# The stack on one machine. What each target does is in tools/setup.
+
+export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
+
+.PHONY: dev dev-reset setup build-local
+
+# Starts everything and runs until Ctrl-C or SIGTERM.
+dev:
+	@tools/setup/dev
+
+# Deletes the stack's data.
+dev-reset:
+	@tools/setup/reset
+
+# Installs what is missing, without starting anything.
+setup:
+	@tools/setup/packages
+	@tools/setup/python
+
+# Builds what `make dev` runs.
+build-local:
+	@cargo build --profile local --workspace --bins

@@ -1,0 +1,106 @@
+//! What functions are built from, each part from its own variables. Nothing is connected by building it;
+//! [`warm`] begins connecting beside the first poll.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use konstruct_aws::{AwsCredentials, AwsRoots, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_http::{Client, ClientConfig, Roots};
+use konstruct_llm::{OpenAi, OpenAiConfig, Pool, PoolConfig};
+use konstruct_ports::LanguageModel;
+use konstruct_postgres::{PlatformPool, TenantPool};
+use konstruct_redis::Redis;
+use konstruct_service::Connections;
+
+use crate::auth::{Keys, Verifier};
+use crate::config::{optional, required};
+use crate::jwks::{HttpJwks, Jwks};
+use crate::start::StartError;
+
+/// Postgres as `konstruct_app`.
+pub(crate) fn db(size: usize) -> Result<TenantPool, StartError> {
+    Ok(TenantPool::new(&required("DATABASE_URL")?, size)?)
+}
+
+/// Postgres as `konstruct_platform`.
+pub(crate) fn platform() -> Result<PlatformPool, StartError> {
+    Ok(PlatformPool::new(&required("DATABASE_PLATFORM_URL")?)?)
+}
+
+/// Redis.
+pub(crate) fn redis() -> Result<Redis, StartError> {
+    Ok(Redis::new(&required("REDIS_URL")?)?)
+}
+
+/// What every AWS client shares.
+pub(crate) fn sdk() -> Result<Sdk, StartError> {
+    let credentials = AwsCredentials {
+        access_key_id: required("AWS_ACCESS_KEY_ID")?,
+        secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
+        session_token: optional("AWS_SESSION_TOKEN"),
+    };
+    let roots = if native_roots() { AwsRoots::Native } else { AwsRoots::CompiledIn };
+    Ok(Sdk::new(SdkConfig { region: required("AWS_REGION")?, credentials, roots }))
+}
+
+fn native_roots() -> bool {
+    optional("TLS_ROOTS").as_deref() == Some("native")
+}
+
+/// The registry, and the Management API to post through.
+pub(crate) fn connections(sdk: &Sdk) -> Result<Connections, StartError> {
+    let gateway = ManagementApi::new(sdk, &required("MANAGEMENT_URL")?);
+    Ok(Connections::new(redis()?, Arc::new(gateway)))
+}
+
+/// A queue by the variable that names it.
+pub(crate) fn queue(sdk: &Sdk, url: &'static str) -> Result<SqsQueue, StartError> {
+    Ok(SqsQueue::new(sdk, required(url)?, optional("AWS_ENDPOINT_URL_SQS").as_deref()))
+}
+
+/// The one outbound HTTP client.
+fn http_client(allow_plain: bool) -> Client {
+    let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
+    Client::new(ClientConfig { roots, allow_plain, ..ClientConfig::default() })
+}
+
+/// Verifies tokens, by a shared secret or a JWKS: which one is configuration, never the token's choice.
+pub(crate) fn verifier() -> Result<Verifier, StartError> {
+    let keys = match (optional("JWT_SECRET"), optional("JWT_JWKS_URL")) {
+        (Some(secret), None) => Keys::secret(secret.as_bytes()).map_err(|error| StartError(error.to_string()))?,
+        (None, Some(url)) => {
+            let fetch = HttpJwks::new(http_client(false), &url).map_err(StartError)?;
+            Keys::Jwks(Jwks::new(Box::new(fetch)))
+        }
+        _ => return Err(StartError("set exactly one of JWT_SECRET and JWT_JWKS_URL".to_owned())),
+    };
+    Ok(Verifier::new(keys, &required("JWT_ISSUER")?, &required("JWT_AUDIENCE")?))
+}
+
+/// The language model. The turn counts failures itself, so the pool does not try again.
+pub(crate) fn model() -> Result<Arc<dyn LanguageModel>, StartError> {
+    let base_url = required("OPENAI_BASE_URL")?;
+    let client = http_client(base_url.starts_with("http://"));
+    let config = OpenAiConfig { base_url, api_key: optional("OPENAI_API_KEY") };
+    let provider = OpenAi::new(client, &config).map_err(|error| StartError(error.to_string()))?;
+    let config = PoolConfig { retries: 0, total: Duration::from_secs(840), ..PoolConfig::default() };
+    Ok(Arc::new(Pool::new(vec![Arc::new(provider)], config, || 0.5)))
+}
+
+/// Begins to connect; the first use awaits what is not done by then.
+pub(crate) fn warm(redis: Option<&Redis>, db: Option<&TenantPool>) {
+    if let Some(redis) = redis.cloned() {
+        tokio::spawn(async move {
+            if let Err(error) = redis.connect().await {
+                tracing::warn!(%error, "not connected ahead of use");
+            }
+        });
+    }
+    if let Some(db) = db.cloned() {
+        tokio::spawn(async move {
+            if let Err(error) = db.connect().await {
+                tracing::warn!(%error, "not connected ahead of use");
+            }
+        });
+    }
+}

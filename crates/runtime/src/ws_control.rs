@@ -1,0 +1,75 @@
+//! Routes `ping`, `cancel` and `resume`: what a client says about its connection and the answer under way.
+
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use konstruct_domain::Seq;
+use konstruct_postgres::TenantPool;
+use konstruct_protocol::{ClientFrame, ErrorCode, ServerFrame};
+use konstruct_service::sessions::Sessions;
+use konstruct_service::{Connections, Error, stop};
+use lambda_runtime::{LambdaEvent, service_fn};
+
+use crate::frames::{self, Sender};
+use crate::parts;
+use crate::start::{StartError, start};
+use crate::system::SystemIds;
+use crate::websocket::{Answer, WebSocketEvent};
+
+struct Control {
+    db: TenantPool,
+    connections: Connections,
+}
+
+/// Runs the function.
+#[must_use]
+pub fn main() -> ExitCode {
+    start(run)
+}
+
+async fn run() -> Result<(), StartError> {
+    let control =
+        Arc::new(Control { db: parts::db(1)?, connections: parts::connections(&parts::sdk()?)? });
+    let handler = move |event: LambdaEvent<WebSocketEvent>| {
+        let control = Arc::clone(&control);
+        async move {
+            control.handle(&event.payload).await;
+            Ok::<_, lambda_runtime::Error>(Answer::status(200))
+        }
+    };
+    Ok(lambda_runtime::run(service_fn(handler)).await?)
+}
+
+impl Control {
+    async fn handle(&self, event: &WebSocketEvent) {
+        let Some(taken) = frames::take(&self.connections, event).await else { return };
+        let done = match taken.frame {
+            ClientFrame::Ping => {
+                taken.sender.send(&ServerFrame::Pong).await;
+                Ok(())
+            }
+            ClientFrame::Cancel => self.cancel(&taken.sender).await,
+            ClientFrame::Resume { after } => self.resume(&taken.sender, Seq(after)).await,
+            ClientFrame::Auth(_) | ClientFrame::Message(_) => {
+                Err(Error::refused(ErrorCode::UnknownType, "The frame came by the wrong route."))
+            }
+        };
+        if let Err(error) = done {
+            taken.sender.refuse(&error, None).await;
+        }
+    }
+
+    async fn cancel(&self, sender: &Sender<'_>) -> Result<(), Error> {
+        let Some(identity) = sender.identity() else { return Ok(()) };
+        let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
+        let stopping = stop::stop(&self.db, &self.connections, tenant, conversation).await?;
+        tracing::info!(stopping, %tenant, %conversation, "asked to stop");
+        Ok(())
+    }
+
+    async fn resume(&self, sender: &Sender<'_>, after: Seq) -> Result<(), Error> {
+        let (Some(connection), Some(identity)) = (&sender.connection, sender.identity()) else { return Ok(()) };
+        let sessions = Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
+        sessions.resume(sender.id, connection, identity, after).await
+    }
+}
