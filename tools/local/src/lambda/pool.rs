@@ -68,7 +68,8 @@ impl Pool {
         pending
     }
 
-    fn dispatch(self: &Arc<Self>, mut job: Job) {
+    /// Gives a job to a warm sandbox or a new one.
+    pub fn dispatch(self: &Arc<Self>, mut job: Job) {
         loop {
             let Some((_, sandbox)) = self.idle().pop() else {
                 break;
@@ -82,7 +83,7 @@ impl Pool {
         self.start(job);
     }
 
-    /// A sandbox waits for its next event.
+    /// A sandbox is free for its next event.
     pub fn is_idle(&self, sandbox: &Arc<Sandbox>) {
         self.idle().push((Instant::now(), sandbox.clone()));
     }

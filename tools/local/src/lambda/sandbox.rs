@@ -144,8 +144,6 @@ impl Sandbox {
         }
         let (sender, receiver) = oneshot::channel();
         state.waiting = Some(sender);
-        drop(state);
-        self.pool.is_idle(self);
         Err(receiver)
     }
 
@@ -188,7 +186,7 @@ impl Sandbox {
     }
 
     /// `POST response` or `error`; false where that request is not under way.
-    pub fn answer(&self, request_id: &str, outcome: Outcome) -> bool {
+    pub fn answer(self: &Arc<Self>, request_id: &str, outcome: Outcome) -> bool {
         let running = {
             let mut state = self.state();
             match &state.running {
@@ -198,6 +196,9 @@ impl Sandbox {
         };
         let found = running.is_some();
         if let Some(running) = running {
+            // Free from here on, and not only at its `next`, which follows at once: else a caller that
+            // waits for each answer would be given one new process after the other.
+            self.pool.is_idle(self);
             self.finish(running, outcome);
         }
         found
@@ -214,18 +215,23 @@ impl Sandbox {
 
     /// The process has ended.
     pub fn died(&self, why: Failure) {
-        let (running, queued) = {
+        let (running, queued, initialised) = {
             let mut state = self.state();
             state.dead = true;
             state.waiting = None;
-            (state.running.take(), state.queued.take())
+            (state.running.take(), state.queued.take(), state.initialised)
         };
         if let Some(running) = running {
             self.finish(running, Err(why.clone()));
         }
-        if let Some(job) = queued {
-            self.pool.metrics.failed();
-            job.end(Err(why));
+        match queued {
+            // It never saw this one: it died between two invocations.
+            Some(job) if initialised => self.pool.dispatch(job),
+            Some(job) => {
+                self.pool.metrics.failed();
+                job.end(Err(why));
+            }
+            None => {}
         }
     }
 
