@@ -1,6 +1,7 @@
 //! What crosses a process boundary: frames of the WebSocket, tasks of the queue, bodies of REST, error codes.
 //! No behaviour lives here: nothing is looked up, sent or decided.
 
+pub mod asyncapi;
 pub mod error;
 pub mod event;
 pub mod fields;

@@ -1,18 +1,17 @@
 //! What start-up prints: where everything is and a token for everyone.
 //! It goes to the terminal only, never to a log.
 
+use std::io::Write;
+
 use crate::addresses::Addresses;
 use crate::config::Config;
 use crate::demo::Demo;
 use crate::secrets::Secrets;
 
 /// Prints one line.
-#[allow(
-    clippy::print_stdout,
-    reason = "the terminal is this program's place to speak"
-)]
 pub fn say(line: &str) {
-    println!("{line}");
+    // A terminal that has gone is no reason to end: the stack runs on.
+    let _ = writeln!(std::io::stdout(), "{line}");
 }
 
 /// Prints the addresses and the demo users' tokens.

@@ -1,7 +1,10 @@
 //! The ports of our own servers, taken before anything is started.
 //! A port that is in use must be told before a database has been started for nothing.
 
+use std::time::Duration;
+
 use tokio::net::TcpListener;
+use tokio::time::{Instant, sleep};
 
 use crate::config::Config;
 use crate::error::Result;
@@ -24,24 +27,37 @@ pub struct Listeners {
 
 impl Listeners {
     /// Takes our ports, that of the Runtime API apart, and sees that those of the servers we start are free.
-    pub fn take(config: &Config) -> Result<(Self, TcpListener)> {
+    pub async fn take(config: &Config) -> Result<(Self, TcpListener)> {
         let ports = config.ports;
-        drop(listen(ports.model(), "development model")?);
-        drop(listen(ports.ministack(), "ministack")?);
+        drop(patiently(ports.model(), "development model").await?);
+        drop(patiently(ports.ministack(), "ministack").await?);
         if config.database_url.is_none() {
-            drop(listen(ports.postgres(), "Postgres")?);
+            drop(patiently(ports.postgres(), "Postgres").await?);
         }
         if config.redis_url.is_none() {
-            drop(listen(ports.redis(), "Redis")?);
+            drop(patiently(ports.redis(), "Redis").await?);
         }
-        let runtime_api = listen(ports.runtime_api(), "Runtime API")?;
+        let runtime_api = patiently(ports.runtime_api(), "Runtime API").await?;
         let others = Self {
-            front: listen(ports.front(), "HTTP and WebSocket API")?,
-            management: listen(ports.management(), "Management API")?,
-            portal: listen(ports.portal(), "portal")?,
-            sqs: listen(ports.sqs(), "SQS")?,
-            recorder: listen(ports.recorder(), "recorder")?,
+            front: patiently(ports.front(), "HTTP and WebSocket API").await?,
+            management: patiently(ports.management(), "Management API").await?,
+            portal: patiently(ports.portal(), "portal").await?,
+            sqs: patiently(ports.sqs(), "SQS").await?,
+            recorder: patiently(ports.recorder(), "recorder").await?,
         };
         Ok((others, runtime_api))
+    }
+}
+
+/// The servers of a stack that was killed a moment ago may still be stopping.
+const PATIENCE: Duration = Duration::from_secs(4);
+
+async fn patiently(port: u16, purpose: &str) -> Result<TcpListener> {
+    let end = Instant::now() + PATIENCE;
+    loop {
+        match listen(port, purpose) {
+            Err(_) if Instant::now() < end => sleep(Duration::from_millis(100)).await,
+            result => return result,
+        }
     }
 }

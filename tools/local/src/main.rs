@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use error::{Context, Result};
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 
 fn main() -> ExitCode {
     match run() {
@@ -46,8 +47,22 @@ fn main() -> ExitCode {
     }
 }
 
+/// Each connection of a load test is a descriptor; the usual soft limit of 1,024 is below that.
+fn raise_descriptor_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where it is not allowed, the limit stays what it is.
+    let _ = setrlimit(
+        Resource::Nofile,
+        Rlimit {
+            current: limit.maximum,
+            maximum: limit.maximum,
+        },
+    );
+}
+
 fn run() -> Result<()> {
     let config = config::Config::from_env()?;
+    raise_descriptor_limit();
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .enable_all()
         .build()

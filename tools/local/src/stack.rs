@@ -2,6 +2,7 @@
 //! It must leave nothing behind, whenever it is told to stop.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use tokio::signal::unix::{SignalKind, signal};
@@ -55,10 +56,10 @@ pub async fn run(config: Config) -> Result<()> {
     };
     let result = tokio::select! {
         result = start(&config, &secrets, &started) => match result {
-            Ok(()) => {
-                stop.wait().await;
-                Ok(())
-            }
+            Ok(()) => tokio::select! {
+                () = stop.wait() => Ok(()),
+                () = started.watch() => Ok(()),
+            },
             Err(error) => Err(error),
         },
         () = stop.wait() => Err(Error::new("stopped before it had started")),
@@ -70,7 +71,7 @@ pub async fn run(config: Config) -> Result<()> {
 
 async fn start(config: &Config, secrets: &Secrets, started: &Started) -> Result<()> {
     let demo = Demo::load()?;
-    let (listeners, runtime_api) = Listeners::take(config)?;
+    let (listeners, runtime_api) = Listeners::take(config).await?;
     let client = SqsClient::new(config.ports.ministack());
     let services = &started.services;
     let (template, (), (), ministack) = tokio::try_join!(
@@ -140,6 +141,25 @@ async fn migrate(host: &Host, wiring: &Wiring) -> Result<()> {
 }
 
 impl Started {
+    /// Says when a server ends that nobody stopped; runs for ever.
+    async fn watch(&self) {
+        let lost = |name: &str| banner::say(&format!("{name} ended by itself; see logs/{name}.log"));
+        loop {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            if self.services.postgres.was_lost().await {
+                lost("postgres");
+            }
+            if self.services.redis.was_lost().await {
+                lost("redis");
+            }
+            let mut ministack = self.ministack.lock().await;
+            if ministack.as_mut().is_some_and(Daemon::has_ended) {
+                *ministack = None;
+                lost("ministack");
+            }
+        }
+    }
+
     async fn stop(self) -> Result<()> {
         // First whatever could start new work, then the work, then what it relies on.
         self.tasks.into_inner().shutdown().await;

@@ -1,6 +1,7 @@
 //! The deployed wiring: routes, functions, queues, mappings and schedules of the expanded template.
 //! Nothing here may guess: what it does not understand is an error at start.
 
+mod checks;
 mod cors;
 mod expand;
 mod functions;

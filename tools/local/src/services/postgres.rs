@@ -124,6 +124,16 @@ impl Postgres {
         Ok(())
     }
 
+    /// Whether it ended though nobody stopped it; told once.
+    pub async fn was_lost(&self) -> bool {
+        let mut running = self.running.lock().await;
+        let lost = running.as_mut().is_some_and(Daemon::has_ended);
+        if lost {
+            *running = None;
+        }
+        lost
+    }
+
     /// Stops it: its connections are cut, what was committed stays.
     pub async fn stop(&self) -> Result<()> {
         if self.private.is_none() {

@@ -7,7 +7,7 @@ use crate::config::Limits;
 use crate::error::{Context, Error, Result};
 
 use super::resolve::{Inputs, Resolver};
-use super::{Wiring, functions, queues, routes, schedules};
+use super::{Wiring, checks, functions, queues, routes, schedules};
 
 /// Resource types the local stack imitates or may ignore; any other would be missing here unnoticed.
 const KNOWN: [&str; 16] = [
@@ -42,23 +42,7 @@ pub fn read(template: &Value, inputs: &Inputs, limits: &Limits) -> Result<Wiring
         schedules: schedules::read(&resolver)?,
         functions,
     };
-    let known = |folder: &str| wiring.functions.iter().any(|function| function.folder == folder);
-    let routed = wiring
-        .websocket
-        .routes
-        .values()
-        .chain(wiring.http.routes.values());
-    let fed = wiring.mappings.iter().map(|mapping| &mapping.function);
-    let timed = wiring.schedules.iter().map(|schedule| &schedule.function);
-    for folder in routed
-        .map(|integration| &integration.function)
-        .chain(fed)
-        .chain(timed)
-    {
-        known(folder)
-            .then_some(())
-            .context(format_args!("the template wires a function {folder} it has not"))?;
-    }
+    checks::check(&wiring, &resolver)?;
     Ok(wiring)
 }
 

@@ -44,9 +44,9 @@ fn template() -> Value {
     })
 }
 
-fn resolved(value: Value) -> crate::error::Result<Option<Value>> {
+fn resolved(value: &Value) -> crate::error::Result<Option<Value>> {
     let inputs = inputs(&[("Url", "http://x"), ("Origins", "http://a, http://b")]);
-    Resolver::new(&template(), &inputs)?.resolve(&value)
+    Resolver::new(&template(), &inputs)?.resolve(value)
 }
 
 #[test]
@@ -86,7 +86,7 @@ fn intrinsics_resolve_to_what_a_deployment_would_see() {
         ),
     ];
     for (value, expected) in cases {
-        assert_eq!(resolved(value.clone()).unwrap(), Some(expected), "{value}");
+        assert_eq!(resolved(&value).unwrap(), Some(expected), "{value}");
     }
 }
 
@@ -99,7 +99,7 @@ fn what_is_not_known_is_an_error() {
         json!({"Fn::If": ["Nothing", 1, 2]}),
         json!("{{resolve:ssm:secret}}"),
     ] {
-        assert!(resolved(value.clone()).is_err(), "{value}");
+        assert!(resolved(&value).is_err(), "{value}");
     }
 }
 
@@ -137,6 +137,8 @@ fn whole() -> Value {
         "WsIntegration": {"Type": "AWS::ApiGatewayV2::Integration", "Properties": {"ApiId": {"Ref": "Ws"}, "IntegrationType": "AWS_PROXY", "IntegrationUri": uri}},
         "WsRoute": {"Type": "AWS::ApiGatewayV2::Route", "Properties": {"ApiId": {"Ref": "Ws"}, "RouteKey": "$default",
             "Target": {"Fn::Join": ["/", ["integrations", {"Ref": "WsIntegration"}]]}}},
+        "MayRoute": {"Type": "AWS::Lambda::Permission", "Properties": {"FunctionName": {"Ref": "Function"}, "Principal": "apigateway.amazonaws.com"}},
+        "MayTime": {"Type": "AWS::Lambda::Permission", "Properties": {"FunctionName": {"Ref": "Function"}, "Principal": "events.amazonaws.com"}},
         "Http": {"Type": "AWS::ApiGatewayV2::Api", "Properties": {"ProtocolType": "HTTP", "CorsConfiguration": {"AllowOrigins": ["http://a"]}}},
         "HttpStage": {"Type": "AWS::ApiGatewayV2::Stage", "Properties": {"ApiId": {"Ref": "Http"}, "StageName": "$default"}},
         "HttpIntegration": {"Type": "AWS::ApiGatewayV2::Integration", "Properties": {"ApiId": {"Ref": "Http"}, "IntegrationType": "AWS_PROXY",
@@ -196,4 +198,25 @@ fn a_resource_that_is_not_imitated_stops_the_start() {
     template["Resources"]["Table"] = json!({"Type": "AWS::DynamoDB::Table", "Properties": {}});
     let error = read(&template, &inputs(&[]), &limits()).unwrap_err();
     assert!(error.to_string().contains("AWS::DynamoDB::Table"), "{error}");
+}
+
+#[test]
+fn what_aws_would_refuse_stops_the_start() {
+    let refused = |pointer: &str, value: Value| {
+        let mut template = whole();
+        *template.pointer_mut(pointer).unwrap() = value;
+        read(&template, &inputs(&[]), &limits()).unwrap_err().to_string()
+    };
+    let refused_permission = refused(
+        "/Resources/MayRoute/Properties/Principal",
+        json!("s3.amazonaws.com"),
+    );
+    assert!(refused_permission.contains("Permission"), "{refused_permission}");
+    let refused_time_out = refused("/Resources/Function/Properties/Timeout", json!(901));
+    assert!(refused_time_out.contains("visibility"), "{refused_time_out}");
+    let large = refused(
+        "/Resources/Function/Properties/Environment/Variables/QUEUE_URL",
+        json!("x".repeat(4096)),
+    );
+    assert!(large.contains("4096"), "{large}");
 }

@@ -81,9 +81,9 @@ async fn an_idle_connection_is_closed_with_1001() {
         idle: Duration::from_millis(300),
         ..Limits::default()
     };
-    let gateway = with(limits, |_, _| ok(json!({"statusCode": 200}))).await;
+    let gateway = with(limits, |_, _| ok(&json!({"statusCode": 200}))).await;
     let mut client = gateway.open().await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_millis(200)).await;
     client.send(Message::text("still here")).await.unwrap();
     let frame = closed(&mut client).await.unwrap();
@@ -103,7 +103,7 @@ async fn a_connection_that_is_too_old_is_closed_with_1001() {
         max_connection: Duration::from_millis(200),
         ..Limits::default()
     };
-    let gateway = with(limits, |_, _| ok(json!({"statusCode": 200}))).await;
+    let gateway = with(limits, |_, _| ok(&json!({"statusCode": 200}))).await;
     let mut client = gateway.open().await;
     assert_eq!(code(&mut client).await, 1001);
 }

@@ -75,7 +75,7 @@ impl Default for Limits {
     }
 }
 
-pub fn ok(body: Value) -> (Duration, Outcome) {
+pub fn ok(body: &Value) -> (Duration, Outcome) {
     (Duration::ZERO, Ok(Bytes::from(body.to_string())))
 }
 
@@ -86,7 +86,7 @@ pub fn crash() -> (Duration, Outcome) {
 /// A gateway whose functions all answer 200.
 pub async fn gateway() -> Gateway {
     with(Limits::default(), |_, _| {
-        ok(json!({"statusCode": 200, "body": "never to be sent"}))
+        ok(&json!({"statusCode": 200, "body": "never to be sent"}))
     })
     .await
 }

@@ -27,26 +27,26 @@ async fn refused(answer: impl Fn() -> (Duration, Outcome) + Send + Sync + 'stati
 #[tokio::test]
 async fn the_functions_status_is_passed_on() {
     assert_eq!(
-        refused(|| ok(json!({"statusCode": 403, "body": "no"}))).await,
+        refused(|| ok(&json!({"statusCode": 403, "body": "no"}))).await,
         403
     );
-    assert_eq!(refused(|| ok(json!({"statusCode": 503}))).await, 503);
-    assert_eq!(refused(|| ok(json!({"statusCode": 302}))).await, 302);
+    assert_eq!(refused(|| ok(&json!({"statusCode": 503}))).await, 503);
+    assert_eq!(refused(|| ok(&json!({"statusCode": 302}))).await, 302);
 }
 
 #[tokio::test]
 async fn a_function_that_fails_is_502() {
     assert_eq!(refused(crash).await, 502);
-    assert_eq!(refused(|| ok(json!("no status"))).await, 502);
+    assert_eq!(refused(|| ok(&json!("no status"))).await, 502);
     assert_eq!(
-        refused(|| (Duration::from_secs(5), ok(json!({"statusCode": 200})).1)).await,
+        refused(|| (Duration::from_secs(5), ok(&json!({"statusCode": 200})).1)).await,
         502
     );
 }
 
 #[tokio::test]
 async fn every_2xx_lets_in() {
-    let gateway = with(Limits::default(), |_, _| ok(json!({"statusCode": 201}))).await;
+    let gateway = with(Limits::default(), |_, _| ok(&json!({"statusCode": 201}))).await;
     gateway.open().await;
 }
 
@@ -79,7 +79,7 @@ async fn protocol(gateway: &Gateway) -> Option<HeaderValue> {
 async fn a_subprotocol_is_echoed_only_where_the_function_says_so() {
     assert_eq!(protocol(&gateway().await).await, None);
     let answer = json!({"statusCode": 200, "headers": {"Sec-WebSocket-Protocol": "b"}});
-    let gateway = with(Limits::default(), move |_, _| ok(answer.clone())).await;
+    let gateway = with(Limits::default(), move |_, _| ok(&answer)).await;
     assert_eq!(protocol(&gateway).await.unwrap(), "b");
 }
 

@@ -61,7 +61,7 @@ async fn a_connection_can_be_looked_at_and_closed() {
 #[tokio::test]
 async fn a_post_before_connect_has_returned_is_410() {
     let gateway = with(Limits::default(), |_, _| {
-        (Duration::from_millis(200), ok(json!({"statusCode": 200})).1)
+        (Duration::from_millis(200), ok(&json!({"statusCode": 200})).1)
     })
     .await;
     let (_client, early) = tokio::join!(gateway.open(), async {
@@ -77,7 +77,7 @@ async fn a_client_that_does_not_read_gets_429_and_holds_up_nobody() {
     let gateway = gateway().await;
     let _slow = gateway.open().await;
     let id = gateway.connection_id(0).await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     let mut status = 200;
     for _ in 0..2000 {
         status = gateway.manage("POST", &id, "x".repeat(FRAME_MAX)).await.0;

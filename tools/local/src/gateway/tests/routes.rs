@@ -47,8 +47,8 @@ async fn a_function_that_fails_gets_the_gateways_own_frame() {
     };
     let gateway = with(limits, |function, _| match function {
         "message" => crash(),
-        "other" => (Duration::from_secs(60), ok(json!({})).1),
-        _ => ok(json!({"statusCode": 200})),
+        "other" => (Duration::from_secs(60), ok(&json!({})).1),
+        _ => ok(&json!({"statusCode": 200})),
     })
     .await;
     let mut client = gateway.open().await;
@@ -75,9 +75,9 @@ async fn a_function_that_fails_gets_the_gateways_own_frame() {
 #[tokio::test]
 async fn what_a_function_answers_is_never_sent() {
     let gateway = with(Limits::default(), |function, _| match function {
-        "message" => ok(json!({"statusCode": 500, "body": "never to be sent"})),
+        "message" => ok(&json!({"statusCode": 500, "body": "never to be sent"})),
         "other" => crash(),
-        _ => ok(json!({"statusCode": 200})),
+        _ => ok(&json!({"statusCode": 200})),
     })
     .await;
     let mut client = gateway.open().await;
@@ -90,12 +90,12 @@ async fn what_a_function_answers_is_never_sent() {
 #[tokio::test]
 async fn frames_are_started_in_order_and_none_waits_for_another() {
     let gateway = with(Limits::default(), |function, _| match function {
-        "$connect" => ok(json!({"statusCode": 200})),
-        _ => (Duration::from_secs(1), ok(json!({"statusCode": 200})).1),
+        "$connect" => ok(&json!({"statusCode": 200})),
+        _ => (Duration::from_secs(1), ok(&json!({"statusCode": 200})).1),
     })
     .await;
     let mut client = gateway.open().await;
-    let began = std::time::Instant::now();
+    let began = tokio::time::Instant::now();
     for n in 0..50 {
         client
             .send(Message::text(json!({"type": "message", "n": n}).to_string()))

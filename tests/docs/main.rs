@@ -1,0 +1,15 @@
+//! The descriptions under docs/ against the types they are generated from: `asyncapi.yaml`, `openapi.yaml` and one
+//! JSON Schema per frame. `UPDATE_DOCS=1 cargo test -p konstruct-tests --test docs` writes them. Nothing is
+//! described here: what is wrong in docs/ is put right in crates/protocol and crates/runtime.
+
+#![allow(
+    clippy::expect_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "tests stand outside the product: what fails here fails a test"
+)]
+
+mod client_frames;
+mod generated;
+mod server_frames;
+mod yaml;

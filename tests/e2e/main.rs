@@ -1,0 +1,14 @@
+//! End to end: the real function binaries on the local stack, driven by a real WebSocket client and over HTTP. It
+//! looks inside nothing but what an operator may: Postgres as administrator, to see that nothing changed.
+
+mod bad_input;
+mod chat;
+mod client;
+mod concurrency;
+mod isolation;
+mod refusals;
+mod rest;
+mod resume;
+mod stack;
+mod stop;
+mod tokens;

@@ -1,0 +1,153 @@
+//! Coming back (CHAT-09): with the last `seq` one saw, every later frame comes, in order, once.
+
+use std::collections::BTreeMap;
+
+use futures_util::StreamExt as _;
+use futures_util::stream;
+use serde_json::{Value, json};
+
+use crate::client::{Ws, text_of};
+use crate::stack::{Stack, User};
+
+/// Reconnects under a session with the last `seq` seen.
+async fn back(user: &User, session: &str, last_seq: i64) -> Ws {
+    let mut ws = Ws::open(&format!("session_id={session}")).await;
+    ws.send(&json!({"type": "auth", "token": user.token, "last_seq": last_seq})).await;
+    ws.until(|f| f["type"] == "connection").await;
+    ws
+}
+
+/// One answer, cut after `cut` numbered frames and resumed; the number of numbered frames seen.
+async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> usize {
+    let session = format!("cut-{}", uuid::Uuid::new_v4());
+    let mut ws = back(user, &session, 0).await;
+    let id = ws.say(&format!("/tokens {words} {rate}")).await;
+    let mut seen: Vec<Value> = Vec::new();
+    while seen.len() < cut {
+        let frame = ws.until(|f| f["seq"].is_i64()).await;
+        seen.push(frame.clone());
+        if frame["in_reply_to"] == json!(id) {
+            break;
+        }
+    }
+    // A message is sent when it is acknowledged.
+    if !ws.frames.iter().any(|f| f["type"] == "ack") {
+        ws.until(|f| f["type"] == "ack").await;
+    }
+    drop(ws.cut());
+    let last = seen.last().map_or(0, |f| f["seq"].as_i64().expect("a seq"));
+    let mut ws = back(user, &session, last).await;
+    if !seen.iter().any(|f| f["in_reply_to"] == json!(id)) {
+        ws.end_of(&id).await;
+    }
+    seen.extend(ws.frames.iter().filter(|f| f["seq"].is_i64()).cloned());
+    let seqs: Vec<i64> = seen.iter().filter_map(|f| f["seq"].as_i64()).collect();
+    assert!(seqs.windows(2).all(|w| w[0] < w[1]), "cut after {cut}: a frame came twice or out of order");
+    assert!(!ws.frames.iter().any(|f| f["code"] == "replay_gap"), "cut after {cut}: a gap");
+    let end = seen.iter().find(|f| f["in_reply_to"] == json!(id)).expect("the end");
+    let pieces: String =
+        seen.iter().filter(|f| f["streaming"] == true && f["message_id"] == end["message_id"]).map(text_of).collect();
+    let expected: Vec<String> = (1..=words).map(|n| format!("w{n}")).collect();
+    assert_eq!(pieces, expected.join(" "), "cut after {cut}");
+    assert_eq!(text_of(end), pieces, "cut after {cut}");
+    seen.len()
+}
+
+/// proves CHAT-09
+#[tokio::test]
+async fn an_answer_of_500_frames_cut_after_every_frame_and_resumed_is_whole_501_times() {
+    let user = Stack::get().member("acme");
+    // 500 words at 45 a second: a frame each, for pieces are put together only within 20 ms.
+    let runs = stream::iter(0..=500).map(|cut| {
+        let user = user.clone();
+        tokio::spawn(async move { cut_once(&user, cut, 500, 45).await })
+    });
+    let frames: Vec<usize> =
+        runs.buffer_unordered(60).map(|run| run.expect("a run")).collect().await;
+    assert_eq!(frames.len(), 501);
+    let most = frames.iter().max().copied().unwrap_or_default();
+    println!("501 of 501 runs whole; up to {most} numbered frames each");
+    assert!(most >= 450, "the answer came in {most} frames: too few to cut at each");
+}
+
+/// proves CHAT-09, CHAT-10
+#[tokio::test]
+async fn three_devices_that_are_cut_at_different_frames_tell_the_same_story_of_three_answers() {
+    let user = Stack::get().member("acme");
+    let session = format!("three-{}", uuid::Uuid::new_v4());
+    let mut sender = back(&user, &session, 0).await;
+    let mut ids = Vec::new();
+    let mut devices = vec![back(&user, &session, 0).await, back(&user, &session, 0).await];
+    for n in 0..3 {
+        ids.push(sender.say(&format!("/tokens {} 100", 40 + n)).await);
+        let id = ids.last().cloned().unwrap_or_default();
+        sender.until(|f| f["type"] == "ack" && f["id"] == json!(id)).await;
+    }
+    let mut stories: Vec<BTreeMap<i64, Value>> = Vec::new();
+    for (n, mut ws) in devices.drain(..).enumerate() {
+        let mut seen: Vec<Value> = Vec::new();
+        while seen.len() < 17 * (n + 1) {
+            seen.push(ws.until(|f| f["seq"].is_i64()).await);
+        }
+        drop(ws);
+        let last = seen.last().map_or(0, |f| f["seq"].as_i64().expect("a seq"));
+        let mut ws = back(&user, &session, last).await;
+        ws.end_of(ids.last().expect("three")).await;
+        seen.extend(ws.frames.into_iter().filter(|f| f["seq"].is_i64()));
+        stories.push(whole(&seen));
+    }
+    sender.end_of(ids.last().expect("three")).await;
+    stories.push(whole(&sender.frames));
+    assert_eq!(stories[0].len(), 3);
+    assert!(stories.iter().all(|story| *story == stories[0]));
+}
+
+/// The whole answers by `seq`, each checked against its pieces.
+fn whole(frames: &[Value]) -> BTreeMap<i64, Value> {
+    let ends = frames.iter().filter(|f| f["in_reply_to"].is_string());
+    ends.map(|end| {
+        let pieces: String = frames
+            .iter()
+            .filter(|f| f["streaming"] == true && f["message_id"] == end["message_id"])
+            .map(text_of)
+            .collect();
+        assert_eq!(pieces, text_of(end));
+        (end["seq"].as_i64().expect("a seq"), end.clone())
+    })
+    .collect()
+}
+
+/// proves CHAT-09
+#[tokio::test]
+async fn an_answer_produced_while_nobody_was_connected_comes_on_the_next_connection() {
+    let user = Stack::get().member("acme");
+    let session = format!("gone-{}", uuid::Uuid::new_v4());
+    let mut ws = back(&user, &session, 0).await;
+    let id = ws.say("/tokens 30 60").await;
+    ws.until(|f| f["type"] == "ack").await;
+    drop(ws);
+    let mut ws = back(&user, &session, 0).await;
+    let end = ws.end_of(&id).await;
+    assert_eq!(ws.pieces(&end["message_id"]), text_of(&end));
+}
+
+/// proves CHAT-09
+#[tokio::test]
+async fn resume_starts_over_once_and_only_before_the_first_new_frame() {
+    let user = Stack::get().member("acme");
+    let session = format!("resume-{}", uuid::Uuid::new_v4());
+    let mut ws = back(&user, &session, 0).await;
+    ws.ask("/tokens 10 500").await;
+    let mut again = Ws::open(&format!("session_id={session}")).await;
+    again.auth(&user.token).await;
+    again.send(&json!({"type": "resume", "after": 0})).await;
+    let end = again.until(|f| f["in_reply_to"].is_string()).await;
+    assert_eq!(again.pieces(&end["message_id"]), text_of(&end));
+    again.send(&json!({"type": "resume", "after": 0})).await;
+    assert_eq!(again.error().await, "invalid_message");
+    ws.send(&json!({"type": "resume", "after": 0})).await;
+    assert_eq!(ws.error().await, "invalid_message", "last_seq in auth was this connection's resume");
+    let mut beyond = back(&user, &session, 1_000_000).await;
+    assert_eq!(beyond.error().await, "replay_gap");
+    assert!(text_of(&beyond.ask("live").await).contains("live"));
+}

@@ -1,0 +1,15 @@
+//! Integration tests: the service over a real Postgres (as konstruct_app) and a real Redis, each test with tenants of
+//! its own. Nothing here waits for luck: what must come is waited for, what time would do is done at once.
+
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    reason = "what fails here fails a test"
+)]
+
+mod catalogue;
+mod frame_log;
+mod log_writers;
+mod messages;

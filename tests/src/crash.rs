@@ -1,0 +1,33 @@
+//! An invocation that dies: it has a runtime of its own, and with that dies everything it had under way, its
+//! background tasks too. What it had sent before may arrive or not, as in life.
+
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
+use konstruct_protocol::Task;
+use konstruct_service::turn::Disposition;
+
+use crate::app::{World, record};
+
+/// Runs one invocation of the agent, dead after so many polls; `None`: it died.
+#[must_use]
+pub fn invoke(world: &World, task: &Task, polls_max: u64) -> Option<Disposition> {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let worked = runtime.block_on(async {
+        let agent = world.agent();
+        let record = record();
+        let mut work = pin!(agent.work(task, &record));
+        let mut left = polls_max;
+        poll_fn(|context| {
+            if left == 0 {
+                return Poll::Ready(None);
+            }
+            left -= 1;
+            work.as_mut().poll(context).map(Some)
+        })
+        .await
+    });
+    runtime.shutdown_background();
+    worked
+}

@@ -1,0 +1,194 @@
+//! A language model that says what its script says, and an echo where there is none. It never makes anything up.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use konstruct_ports::{
+    BoxFuture, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, StopReason, TokenUsage,
+};
+use tokio::sync::watch;
+use tokio::time::{Instant, sleep_until};
+
+/// A stream waits for it; a test gives it.
+#[derive(Debug, Clone)]
+pub struct Signal(watch::Sender<bool>);
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self(watch::channel(false).0)
+    }
+}
+
+impl Signal {
+    pub fn give(&self) {
+        self.0.send_replace(true);
+    }
+
+    async fn given(&self) {
+        let _ = self.0.subscribe().wait_for(|given| *given).await;
+    }
+}
+
+/// One beat of a stream.
+#[derive(Debug, Clone)]
+pub enum Beat {
+    Say(String),
+    Pause(Duration),
+    Wait(Signal),
+    Usage(TokenUsage),
+    ToolCall,
+    Finish,
+    Fail(ModelError),
+    Hang,
+}
+
+/// One call of the model.
+#[derive(Debug, Clone)]
+pub enum Script {
+    /// No stream at all.
+    Refuse(ModelError),
+    /// The provider never answers.
+    Silence,
+    /// A stream.
+    Stream(Vec<Beat>),
+}
+
+impl Script {
+    /// Says these pieces, tells its usage, and ends.
+    #[must_use]
+    pub fn say(pieces: &[&str]) -> Self {
+        let mut beats: Vec<Beat> = pieces.iter().map(|piece| Beat::Say((*piece).to_owned())).collect();
+        beats.push(Beat::Usage(TokenUsage { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 }));
+        beats.push(Beat::Finish);
+        Self::Stream(beats)
+    }
+
+    /// Another try may succeed.
+    #[must_use]
+    pub fn busy() -> Self {
+        Self::Refuse(retryable())
+    }
+}
+
+/// A failure after which another try may succeed.
+#[must_use]
+pub fn retryable() -> ModelError {
+    ModelError::Retryable { reason: "scripted".to_owned(), retry_after: None }
+}
+
+/// A failure for good.
+#[must_use]
+pub fn fatal() -> ModelError {
+    ModelError::Fatal { reason: "scripted".to_owned() }
+}
+
+/// The model.
+#[derive(Default)]
+pub struct FakeModel {
+    scripts: Mutex<VecDeque<Script>>,
+    asked: Mutex<Vec<ModelRequest>>,
+    streams_open: Arc<AtomicUsize>,
+}
+
+impl FakeModel {
+    /// What the next calls are answered with; calls beyond are echoed.
+    pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
+        self.scripts.lock().unwrap().extend(scripts);
+    }
+
+    /// What was asked, in order.
+    #[must_use]
+    pub fn asked(&self) -> Vec<ModelRequest> {
+        self.asked.lock().unwrap().clone()
+    }
+
+    /// What was said in each prompt behind the system message.
+    #[must_use]
+    pub fn prompts(&self) -> Vec<Vec<String>> {
+        let asked = self.asked.lock().unwrap();
+        asked.iter().map(|r| r.messages.iter().skip(1).map(|m| m.content.clone()).collect()).collect()
+    }
+
+    /// Streams that nobody has dropped yet.
+    #[must_use]
+    pub fn streams_open(&self) -> usize {
+        self.streams_open.load(Ordering::SeqCst)
+    }
+}
+
+/// What the echo answers.
+#[must_use]
+pub fn echo(question: &str) -> String {
+    format!("You said: {question}. That is all.")
+}
+
+fn echo_script(question: &str) -> Script {
+    let answer = echo(question);
+    Script::say(&answer.split_inclusive(' ').collect::<Vec<_>>())
+}
+
+impl LanguageModel for FakeModel {
+    fn ask<'a>(&'a self, request: &'a ModelRequest) -> BoxFuture<'a, Result<Box<dyn ModelStream>, ModelError>> {
+        Box::pin(async move {
+            self.asked.lock().unwrap().push(request.clone());
+            let next = self.scripts.lock().unwrap().pop_front();
+            let question = request.messages.last().map(|m| m.content.as_str()).unwrap_or_default();
+            match next.unwrap_or_else(|| echo_script(question)) {
+                Script::Refuse(error) => Err(error),
+                Script::Silence => std::future::pending().await,
+                Script::Stream(beats) => {
+                    self.streams_open.fetch_add(1, Ordering::SeqCst);
+                    let open = Arc::clone(&self.streams_open);
+                    Ok(Box::new(Stream { beats: beats.into(), until: None, open }) as Box<dyn ModelStream>)
+                }
+            }
+        })
+    }
+}
+
+struct Stream {
+    beats: VecDeque<Beat>,
+    until: Option<Instant>,
+    open: Arc<AtomicUsize>,
+}
+
+impl Drop for Stream {
+    fn drop(&mut self) {
+        self.open.fetch_sub(1, Ordering::SeqCst);
+    }
+}
+
+impl ModelStream for Stream {
+    /// A beat is taken off only when it is over, so that dropping this loses none.
+    fn next(&mut self) -> BoxFuture<'_, Result<Option<ModelEvent>, ModelError>> {
+        Box::pin(async move {
+            loop {
+                match self.beats.front() {
+                    Some(Beat::Pause(pause)) => {
+                        let until = *self.until.get_or_insert_with(|| Instant::now() + *pause);
+                        sleep_until(until).await;
+                        self.until = None;
+                    }
+                    Some(Beat::Wait(signal)) => signal.given().await,
+                    Some(Beat::Hang) => std::future::pending::<()>().await,
+                    _ => {}
+                }
+                let event = match self.beats.pop_front() {
+                    Some(Beat::Say(text)) => ModelEvent::Text(text),
+                    Some(Beat::Usage(usage)) => ModelEvent::Usage(usage),
+                    Some(Beat::Finish) => ModelEvent::Finished(StopReason::End),
+                    Some(Beat::Fail(error)) => return Err(error),
+                    Some(Beat::ToolCall) => {
+                        let (id, name) = ("call_1".to_owned(), "delete_everything".to_owned());
+                        ModelEvent::ToolCall { id, name, arguments: "{}".to_owned() }
+                    }
+                    Some(Beat::Pause(_) | Beat::Wait(_) | Beat::Hang) => continue,
+                    None => return Ok(None),
+                };
+                return Ok(Some(event));
+            }
+        })
+    }
+}

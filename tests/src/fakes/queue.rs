@@ -1,0 +1,81 @@
+//! SQS: records what was sent. It delivers nothing: a test hands a task to the agent itself.
+
+use std::sync::Mutex;
+
+use konstruct_ports::{BoxFuture, QueueError, TaskQueue};
+use konstruct_protocol::Task;
+
+/// A task that was sent.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Sent {
+    pub body: String,
+    pub group_id: String,
+    pub deduplication_id: String,
+}
+
+impl Sent {
+    #[must_use]
+    pub fn task(&self) -> Task {
+        Task::parse(&self.body).expect("a task")
+    }
+}
+
+#[derive(Default)]
+struct State {
+    sent: Vec<Sent>,
+    failing: usize,
+    visibility: Vec<(String, i32)>,
+}
+
+/// The task queue.
+#[derive(Default)]
+pub struct FakeQueue(Mutex<State>);
+
+impl FakeQueue {
+    /// The next `n` sends fail.
+    pub fn fail_next(&self, n: usize) {
+        self.0.lock().unwrap().failing = n;
+    }
+
+    /// What was sent, in order.
+    #[must_use]
+    pub fn sent(&self) -> Vec<Sent> {
+        self.0.lock().unwrap().sent.clone()
+    }
+
+    /// The visibilities that were set: receipt handle and seconds.
+    #[must_use]
+    pub fn visibility(&self) -> Vec<(String, i32)> {
+        self.0.lock().unwrap().visibility.clone()
+    }
+}
+
+impl TaskQueue for FakeQueue {
+    fn send<'a>(
+        &'a self,
+        body: &'a str,
+        group_id: &'a str,
+        deduplication_id: &'a str,
+    ) -> BoxFuture<'a, Result<(), QueueError>> {
+        Box::pin(async move {
+            let mut state = self.0.lock().unwrap();
+            if state.failing > 0 {
+                state.failing -= 1;
+                return Err(QueueError("scripted failure".to_owned()));
+            }
+            state.sent.push(Sent {
+                body: body.to_owned(),
+                group_id: group_id.to_owned(),
+                deduplication_id: deduplication_id.to_owned(),
+            });
+            Ok(())
+        })
+    }
+
+    fn set_visibility<'a>(&'a self, receipt_handle: &'a str, seconds: i32) -> BoxFuture<'a, Result<(), QueueError>> {
+        Box::pin(async move {
+            self.0.lock().unwrap().visibility.push((receipt_handle.to_owned(), seconds));
+            Ok(())
+        })
+    }
+}

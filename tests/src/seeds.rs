@@ -1,0 +1,40 @@
+//! Chance from a seed, so that a failure can be had again. It is no good for anything but tests.
+
+/// SplitMix64.
+#[derive(Debug, Clone)]
+pub struct Chance(u64);
+
+impl Chance {
+    #[must_use]
+    pub const fn of(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    /// The next number.
+    pub const fn number(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
+        let mut z = self.0;
+        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+        z ^ (z >> 31)
+    }
+
+    /// A number below `end`.
+    pub const fn below(&mut self, end: u64) -> u64 {
+        self.number() % end
+    }
+
+    /// True once in `n`.
+    pub const fn once_in(&mut self, n: u64) -> bool {
+        self.below(n) == 0
+    }
+}
+
+/// The seeds of a test: `TEST_SEED` alone, else `count` from 0 on.
+#[must_use]
+pub fn seeds(count: u64) -> Vec<u64> {
+    match std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok()) {
+        Some(seed) => vec![seed],
+        None => (0..count).collect(),
+    }
+}
