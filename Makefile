@@ -2,7 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
 
-.PHONY: dev dev-reset setup build-local
+.PHONY: dev dev-reset setup build-local test
 
 # Starts everything and runs until Ctrl-C or SIGTERM.
 dev:
@@ -20,3 +20,7 @@ setup:
 # Builds what `make dev` runs.
 build-local:
 	@cargo build --profile local --workspace --bins
+
+# Every test: units, integration on real Postgres and Redis, end to end on the stack. Installs what is missing.
+test: setup build-local
+	@cargo test --profile local --workspace

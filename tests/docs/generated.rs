@@ -15,9 +15,13 @@ const SCHEMAS: &str = "schemas";
 fn generated() -> BTreeMap<String, String> {
     let mut openapi = serde_json::to_value(konstruct_runtime::openapi::description()).expect("JSON");
     asyncapi::absent_not_null(&mut openapi);
+    name_statuses(&mut openapi);
     let mut files = BTreeMap::new();
     files.insert("openapi.yaml".to_owned(), page(&yaml::text(&openapi)));
-    files.insert("asyncapi.yaml".to_owned(), page(&yaml::text(&asyncapi::description())));
+    files.insert(
+        "asyncapi.yaml".to_owned(),
+        page(&yaml::text(&asyncapi::description())),
+    );
     for frame in asyncapi::frames() {
         let mut schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -32,6 +36,27 @@ fn generated() -> BTreeMap<String, String> {
     files
 }
 
+/// OpenAPI wants a description of every answer; where the handler gives none, the status's own words.
+fn name_statuses(openapi: &mut Value) {
+    let operations = openapi["paths"]
+        .as_object_mut()
+        .into_iter()
+        .flat_map(|paths| paths.values_mut());
+    let operations = operations
+        .filter_map(Value::as_object_mut)
+        .flat_map(|path| path.values_mut());
+    for responses in operations.filter_map(|operation| operation["responses"].as_object_mut()) {
+        for (status, response) in responses {
+            let words = http::StatusCode::from_bytes(status.as_bytes())
+                .ok()
+                .and_then(|s| s.canonical_reason());
+            if let (Some(words), Value::Object(response)) = (words, response) {
+                response.entry("description").or_insert_with(|| words.into());
+            }
+        }
+    }
+}
+
 fn page(yaml: &str) -> String {
     format!("# Generated from the Rust types (tests/docs); do not edit.\n{yaml}")
 }
@@ -40,7 +65,10 @@ fn page(yaml: &str) -> String {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(object) => {
-            let fields: BTreeMap<String, Value> = object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
+            let fields: BTreeMap<String, Value> = object
+                .into_iter()
+                .map(|(key, value)| (key, sorted(value)))
+                .collect();
             fields.into_iter().collect()
         }
         Value::Array(array) => array.into_iter().map(sorted).collect(),
@@ -54,14 +82,21 @@ fn docs() -> PathBuf {
 
 /// The files of the schema folder, named from docs/.
 fn schema_files() -> Vec<String> {
-    let Ok(folder) = std::fs::read_dir(docs().join(SCHEMAS)) else { return Vec::new() };
-    folder.filter_map(|entry| Some(format!("{SCHEMAS}/{}", entry.ok()?.file_name().to_str()?))).collect()
+    let Ok(folder) = std::fs::read_dir(docs().join(SCHEMAS)) else {
+        return Vec::new();
+    };
+    folder
+        .filter_map(|entry| Some(format!("{SCHEMAS}/{}", entry.ok()?.file_name().to_str()?)))
+        .collect()
 }
 
 #[test]
 fn the_committed_descriptions_are_those_of_the_types() {
     let files = generated();
-    let stale: Vec<String> = schema_files().into_iter().filter(|file| !files.contains_key(file)).collect();
+    let stale: Vec<String> = schema_files()
+        .into_iter()
+        .filter(|file| !files.contains_key(file))
+        .collect();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::create_dir_all(docs().join(SCHEMAS)).expect("a folder");
         for (file, text) in &files {
@@ -72,9 +107,9 @@ fn the_committed_descriptions_are_those_of_the_types() {
         }
         return;
     }
-    let differ = files.iter().filter(|(file, text)| {
-        std::fs::read_to_string(docs().join(file)).ok().as_ref() != Some(*text)
-    });
+    let differ = files
+        .iter()
+        .filter(|(file, text)| std::fs::read_to_string(docs().join(file)).ok().as_ref() != Some(*text));
     let wrong: Vec<&String> = differ.map(|(file, _)| file).chain(&stale).collect();
     assert!(
         wrong.is_empty(),

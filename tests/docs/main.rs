@@ -1,6 +1,6 @@
 //! The descriptions under docs/ against the types they are generated from: `asyncapi.yaml`, `openapi.yaml` and one
-//! JSON Schema per frame. `UPDATE_DOCS=1 cargo test -p konstruct-tests --test docs` writes them. Nothing is
-//! described here: what is wrong in docs/ is put right in crates/protocol and crates/runtime.
+//! JSON Schema per frame. `UPDATE_DOCS=1 cargo test -p konstruct-tests --test docs` writes them. What is
+//! wrong in docs/ is put right in crates/protocol and crates/runtime, never here.
 
 #![allow(
     clippy::expect_used,

@@ -6,7 +6,17 @@ use yaml_serde::{Mapping, Value as Yaml};
 
 /// These come first, in this order; all others follow by name.
 const FIRST: [&str; 12] = [
-    "asyncapi", "openapi", "info", "type", "name", "title", "action", "channel", "summary", "operationId", "description",
+    "asyncapi",
+    "openapi",
+    "info",
+    "type",
+    "name",
+    "title",
+    "action",
+    "channel",
+    "summary",
+    "operationId",
+    "description",
     "in",
 ];
 
@@ -22,7 +32,11 @@ fn ordered(value: &Value) -> Yaml {
             let mut keys: Vec<&String> = object.keys().collect();
             keys.sort_by_key(|key| (place(key), *key));
             let pairs = keys.into_iter().filter_map(|key| Some((key, object.get(key)?)));
-            Yaml::Mapping(pairs.map(|(key, value)| (Yaml::from(key.as_str()), ordered(value))).collect::<Mapping>())
+            Yaml::Mapping(
+                pairs
+                    .map(|(key, value)| (Yaml::from(key.as_str()), ordered(value)))
+                    .collect::<Mapping>(),
+            )
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
             yaml_serde::to_value(value).expect("a scalar")
@@ -31,7 +45,10 @@ fn ordered(value: &Value) -> Yaml {
 }
 
 fn place(key: &str) -> usize {
-    FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len())
+    FIRST
+        .iter()
+        .position(|first| *first == key)
+        .unwrap_or(FIRST.len())
 }
 
 #[test]

@@ -4,7 +4,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_domain::{Channel, Content, ConversationId, Epoch, InboundMessage, MessageId, Sender, TenantId, UserId};
+use konstruct_domain::{
+    Channel, Content, ConversationId, Epoch, InboundMessage, MessageId, Sender, TenantId, UserId,
+};
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_protocol::{Task, TaskKind};
 use konstruct_redis::Redis;
@@ -58,7 +60,10 @@ impl World {
             model: Arc::default(),
             clock: Arc::new(FixedClock::at(NOW)),
             ids: Arc::default(),
-            limits: TurnLimits { default_model: "test-model".to_owned(), ..TurnLimits::default() },
+            limits: TurnLimits {
+                default_model: "test-model".to_owned(),
+                ..TurnLimits::default()
+            },
         }
     }
 
@@ -100,14 +105,21 @@ impl TestApp {
     /// In the database that tests share: with tenants of its own a test is alone.
     pub async fn start() -> Self {
         let services = services();
-        World::of(services.schema.database.clone(), format!("{}/0", services.redis_url)).app().await
+        World::of(
+            services.schema.database.clone(),
+            format!("{}/0", services.redis_url),
+        )
+        .app()
+        .await
     }
 
     /// With a database and a Redis of its own, for what looks at all tenants.
     pub async fn alone() -> Self {
         let services = services();
         let redis_url = RedisKeys::own_database(&services.redis_url).await;
-        World::of(services.schema.own_database().await, redis_url).app().await
+        World::of(services.schema.own_database().await, redis_url)
+            .app()
+            .await
     }
 
     #[must_use]
@@ -145,7 +157,11 @@ impl TestApp {
     /// An agent that shares this process' connections.
     #[must_use]
     pub fn agent(&self) -> Agent {
-        Agent { db: self.db.clone(), connections: self.connections(), ..self.world.agent() }
+        Agent {
+            db: self.db.clone(),
+            connections: self.connections(),
+            ..self.world.agent()
+        }
     }
 
     /// Works a task once.
@@ -158,12 +174,22 @@ impl TestApp {
 #[must_use]
 pub fn record() -> Record {
     let deadline = Instant::now() + Duration::from_secs(900);
-    Record { receipt_handle: "receipt".to_owned(), rescue: false, deadline }
+    Record {
+        receipt_handle: "receipt".to_owned(),
+        rescue: false,
+        deadline,
+    }
 }
 
 /// A message as a channel hands it on.
 #[must_use]
-pub fn received(tenant: TenantId, user: UserId, thread: ConversationId, id: MessageId, text: &str) -> Normalised {
+pub fn received(
+    tenant: TenantId,
+    user: UserId,
+    thread: ConversationId,
+    id: MessageId,
+    text: &str,
+) -> Normalised {
     let metadata = [
         ("portal_user_id", user.to_string()),
         ("tenant_id", tenant.to_string()),
@@ -173,8 +199,13 @@ pub fn received(tenant: TenantId, user: UserId, thread: ConversationId, id: Mess
         id,
         tenant_id: tenant,
         channel: Channel::Web,
-        channel_metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-        sender: Sender { user_id: user.to_string() },
+        channel_metadata: metadata
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value))
+            .collect(),
+        sender: Sender {
+            user_id: user.to_string(),
+        },
         content: Content::parse(text).unwrap(),
         timestamp: NOW,
         thread_id: thread,

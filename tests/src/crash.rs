@@ -13,7 +13,10 @@ use crate::app::{World, record};
 /// Runs one invocation of the agent, dead after so many polls; `None`: it died.
 #[must_use]
 pub fn invoke(world: &World, task: &Task, polls_max: u64) -> Option<Disposition> {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let worked = runtime.block_on(async {
         let agent = world.agent();
         let record = record();

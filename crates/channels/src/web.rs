@@ -1,6 +1,8 @@
 //! The web portal: a message of a portal user in the one shared shape (CHAT-01). It knows no frame.
 
-use konstruct_domain::{Channel, Content, ConversationId, InboundMessage, MessageId, Sender, TenantId, UserId};
+use konstruct_domain::{
+    Channel, Content, ConversationId, InboundMessage, MessageId, Sender, TenantId, UserId,
+};
 use time::OffsetDateTime;
 
 /// The shared shape of a portal user's message.
@@ -22,8 +24,13 @@ pub fn normalise(
         id,
         tenant_id,
         channel: Channel::Web,
-        channel_metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
-        sender: Sender { user_id: user_id.to_string() },
+        channel_metadata: metadata
+            .into_iter()
+            .map(|(key, value)| (key.to_owned(), value))
+            .collect(),
+        sender: Sender {
+            user_id: user_id.to_string(),
+        },
         content,
         timestamp,
         thread_id: conversation_id,

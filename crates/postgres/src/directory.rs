@@ -29,10 +29,16 @@ impl TenantPool {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn conversation_tenant(&self, conversation: ConversationId) -> Result<Option<TenantId>, DbError> {
+    pub async fn conversation_tenant(
+        &self,
+        conversation: ConversationId,
+    ) -> Result<Option<TenantId>, DbError> {
         let client = self.raw().await?;
         let rows = client
-            .query_typed("SELECT directory.conversation_tenant($1) AS tenant_id", &[(&conversation.0, Type::UUID)])
+            .query_typed(
+                "SELECT directory.conversation_tenant($1) AS tenant_id",
+                &[(&conversation.0, Type::UUID)],
+            )
             .await?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(get::<Option<Uuid>>(row, "tenant_id")?.map(TenantId))

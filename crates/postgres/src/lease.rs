@@ -46,6 +46,19 @@ pub enum LeaseTry {
     NoConversation,
 }
 
+/// A log's generation as it holds after somebody set it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct GenerationSet {
+    /// The one that holds now.
+    pub generation: Generation,
+    /// Whether this call raised it: who did not must not begin its log.
+    pub raised: bool,
+    /// The fence that holds now.
+    pub fence: Fence,
+    /// The epoch that holds now.
+    pub epoch: Epoch,
+}
+
 impl TenantTx {
     /// Takes the lease if it is free or ran out, and looks for the oldest turn that is open, or ended and not
     /// delivered, with a position up to that of `up_to` (`None`: any).
@@ -74,8 +87,11 @@ impl TenantTx {
             ])
             .await?;
         if let Some(row) = taken.first() {
-            let guard =
-                Guard { conversation, fence: Fence(get(row, "fence")?), epoch: Epoch(get(row, "epoch")?) };
+            let guard = Guard {
+                conversation,
+                fence: Fence(get(row, "fence")?),
+                epoch: Epoch(get(row, "epoch")?),
+            };
             let leased = Leased {
                 guard,
                 generation: get::<Option<i64>>(row, "log_generation")?.map(Generation),
@@ -103,7 +119,9 @@ impl TenantTx {
             UPDATE web_conversations SET lease_until = now() + make_interval(secs => $3)
             WHERE id = $1 AND fence = $2 RETURNING id";
         let seconds = lease.as_secs_f64();
-        let rows = self.query(SQL, &[&guard.conversation.0, &guard.fence.0, &seconds]).await?;
+        let rows = self
+            .query(SQL, &[&guard.conversation.0, &guard.fence.0, &seconds])
+            .await?;
         Ok(!rows.is_empty())
     }
 
@@ -131,18 +149,23 @@ impl TenantTx {
         conversation: ConversationId,
         from: Option<Generation>,
         to: Generation,
-    ) -> Result<Option<(Generation, Fence, Epoch)>, DbError> {
+    ) -> Result<Option<GenerationSet>, DbError> {
         const SET: &str = "
             UPDATE web_conversations SET log_generation = $3
-            WHERE id = $1 AND log_generation IS NOT DISTINCT FROM $2::bigint";
+            WHERE id = $1 AND log_generation IS NOT DISTINCT FROM $2::bigint RETURNING id";
         const GET: &str = "SELECT log_generation, fence, epoch FROM web_conversations WHERE id = $1";
         let from: Option<i64> = from.map(|g| g.0);
-        let [_, rows] =
-            self.run([(SET, &[&conversation.0, &from, &to.0]), (GET, &[&conversation.0])]).await?;
+        let [set, rows] = self
+            .run([(SET, &[&conversation.0, &from, &to.0]), (GET, &[&conversation.0])])
+            .await?;
         rows.first()
             .map(|row| {
-                let generation = get::<Option<i64>>(row, "log_generation")?.unwrap_or(to.0);
-                Ok((Generation(generation), Fence(get(row, "fence")?), Epoch(get(row, "epoch")?)))
+                Ok(GenerationSet {
+                    generation: Generation(get::<Option<i64>>(row, "log_generation")?.unwrap_or(to.0)),
+                    raised: !set.is_empty(),
+                    fence: Fence(get(row, "fence")?),
+                    epoch: Epoch(get(row, "epoch")?),
+                })
             })
             .transpose()
     }

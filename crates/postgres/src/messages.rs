@@ -194,7 +194,10 @@ impl TenantTx {
             ])
             .await?;
         Ok(HistoryPage {
-            membership: members.first().map(|row| closed(row, "role", tenant_role)).transpose()?,
+            membership: members
+                .first()
+                .map(|row| closed(row, "role", tenant_role))
+                .transpose()?,
             conversation: found.first().map(conversation_row).transpose()?,
             messages: page.iter().map(message_row).collect::<Result<_, _>>()?,
             before_unknown: before.is_some() && known.is_empty(),
@@ -210,7 +213,9 @@ impl TenantTx {
             SELECT t.state, a.id, a.content FROM turns t
             LEFT JOIN web_conversation_messages a ON a.in_reply_to = t.id WHERE t.id = $1";
         let rows = self.query(SQL, &[&message.0]).await?;
-        let Some(row) = rows.first() else { return Ok(TurnOutcome::WithoutAnswer) };
+        let Some(row) = rows.first() else {
+            return Ok(TurnOutcome::WithoutAnswer);
+        };
         if get::<&str>(row, "state")? != "ended" {
             return Ok(TurnOutcome::Open);
         }

@@ -30,5 +30,9 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, DbError> {
         .run_async(&mut client)
         .await
         .map_err(|error| DbError::Query(error.to_string()))?;
-    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
+    Ok(report
+        .applied_migrations()
+        .iter()
+        .map(ToString::to_string)
+        .collect())
 }

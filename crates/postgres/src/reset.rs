@@ -55,9 +55,16 @@ impl TenantTx {
         const END: &str = "
             UPDATE turns SET state = 'ended', ended_at = now(), delivered_at = now(), in_progress = false
             WHERE conversation_id = $1 AND state = 'open' AND began_at IS NULL";
-        let [raised, _, left] =
-            self.run([(RAISE, &[&conversation.0]), (END, &[&conversation.0]), (LEFT, &[&conversation.0])]).await?;
-        let Some(row) = raised.first() else { return Ok(None) };
+        let [raised, _, left] = self
+            .run([
+                (RAISE, &[&conversation.0]),
+                (END, &[&conversation.0]),
+                (LEFT, &[&conversation.0]),
+            ])
+            .await?;
+        let Some(row) = raised.first() else {
+            return Ok(None);
+        };
         Ok(Some(Raised {
             epoch: Epoch(get(row, "epoch")?),
             generation: get::<Option<i64>>(row, "log_generation")?.map(Generation),
@@ -118,7 +125,12 @@ impl TenantTx {
             WHERE m.conversation_id = $1 AND c.id = $1 AND c.epoch = $2 AND NOT EXISTS (
                 SELECT 1 FROM turns t WHERE t.id IN (m.id, m.in_reply_to) AND t.epoch >= $2)";
         let (id, epoch) = (conversation.0, epoch.0);
-        self.run([(LOCK, &[&id]), (STEPS, &[&id, &epoch]), (MESSAGES, &[&id, &epoch])]).await?;
+        self.run([
+            (LOCK, &[&id]),
+            (STEPS, &[&id, &epoch]),
+            (MESSAGES, &[&id, &epoch]),
+        ])
+        .await?;
         Ok(())
     }
 }
@@ -127,6 +139,10 @@ fn left_turn(row: &Row) -> Result<LeftTurn, DbError> {
     Ok(LeftTurn {
         id: MessageId(get(row, "id")?),
         answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),
-        ended: if get::<&str>(row, "state")? == "ended" { Some(crate::turns::ended(row)?) } else { None },
+        ended: if get::<&str>(row, "state")? == "ended" {
+            Some(crate::turns::ended(row)?)
+        } else {
+            None
+        },
     })
 }

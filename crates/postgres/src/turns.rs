@@ -128,12 +128,19 @@ impl TenantTx {
                 DO UPDATE SET asking = turn_steps.asking + 1, began_at = now(), request = excluded.request
                 WHERE turn_steps.state = 'begun'
             RETURNING asking";
-        let (conversation, fence, epoch) = (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
+        let (conversation, fence, epoch) =
+            (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
         let [_, _, steps] = self
             .run([
                 (LOCK, &[&conversation, &fence, &epoch]),
-                (BEGIN, &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths]),
-                (STEP, &[&conversation, &fence, &epoch, &work.turn.0, &number, &model]),
+                (
+                    BEGIN,
+                    &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths],
+                ),
+                (
+                    STEP,
+                    &[&conversation, &fence, &epoch, &work.turn.0, &number, &model],
+                ),
             ])
             .await?;
         steps.first().map(|row| get(row, "asking")).transpose()
@@ -148,8 +155,14 @@ impl TenantTx {
             UPDATE turns SET failures = failures + 1 WHERE id = $4 AND state = 'open' AND EXISTS
                 (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
             RETURNING failures";
-        let Guard { conversation, fence, epoch } = work.guard;
-        let rows = self.query(SQL, &[&conversation.0, &fence.0, &epoch.0, &work.turn.0]).await?;
+        let Guard {
+            conversation,
+            fence,
+            epoch,
+        } = work.guard;
+        let rows = self
+            .query(SQL, &[&conversation.0, &fence.0, &epoch.0, &work.turn.0])
+            .await?;
         rows.first().map(|row| get(row, "failures")).transpose()
     }
 
@@ -182,7 +195,8 @@ impl TenantTx {
                 (tenant_id, id, conversation_id, position, role, content, in_reply_to, stopped)
             SELECT tenant_id, $5::uuid, $1, last_position, 'assistant', $6::text, $4, $7::boolean FROM numbered
             RETURNING id";
-        let (conversation, fence, epoch) = (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
+        let (conversation, fence, epoch) =
+            (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
         let usage = usage.map(|u| u.values(work.turn));
         let tenant = self.tenant;
         let [_, ended, _] = self
@@ -202,7 +216,10 @@ impl TenantTx {
                         &answer.step,
                     ],
                 ),
-                (crate::usage::RECORD, &crate::usage::params(&tenant, usage.as_ref())),
+                (
+                    crate::usage::RECORD,
+                    &crate::usage::params(&tenant, usage.as_ref()),
+                ),
             ])
             .await?;
         Ok(!ended.is_empty())
@@ -223,7 +240,8 @@ impl TenantTx {
                 UPDATE web_conversation_messages m SET error = $5 FROM ended WHERE m.id = ended.id
             )
             SELECT id FROM ended";
-        let (conversation, fence, epoch) = (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
+        let (conversation, fence, epoch) =
+            (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
         let [_, ended] = self
             .run([
                 (LOCK, &[&conversation, &fence, &epoch]),
@@ -334,7 +352,11 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
         id: MessageId(get(row, "id")?),
         position: Position(get(row, "position")?),
         epoch: Epoch(get(row, "epoch")?),
-        ended: if get::<&str>(row, "state")? == "ended" { Some(ended(row)?) } else { None },
+        ended: if get::<&str>(row, "state")? == "ended" {
+            Some(ended(row)?)
+        } else {
+            None
+        },
         answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),
         failures: get(row, "failures")?,
         deaths: get::<i32>(row, "attempts")? + i32::from(in_progress),
@@ -357,7 +379,11 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
 pub(crate) fn ended(row: &Row) -> Result<Ended, DbError> {
     if let Some(id) = get::<Option<Uuid>>(row, "stored_id")? {
         let (text, stopped) = (get(row, "answer")?, get(row, "stopped")?);
-        return Ok(Ended::Answer { id: MessageId(id), text, stopped });
+        return Ok(Ended::Answer {
+            id: MessageId(id),
+            text,
+            stopped,
+        });
     }
     Ok(get::<Option<String>>(row, "error")?.map_or(Ended::Silent, Ended::Error))
 }

@@ -68,14 +68,27 @@ pub fn frames() -> Vec<FrameSchema> {
 
 fn message() -> Value {
     let mut message = schema::of::<client::Message>();
-    set(&mut message, "anyOf", json!([{ "required": ["content"] }, { "required": ["text"] }]));
+    set(
+        &mut message,
+        "anyOf",
+        json!([{ "required": ["content"] }, { "required": ["text"] }]),
+    );
     message
 }
 
 /// Unknown fields of a client are ignored, so its objects stay open.
 fn from_client(kind: &str, mut schema: Value) -> FrameSchema {
-    property(&mut schema, "type", json!({ "type": "string", "enum": [kind] }), true);
-    FrameSchema { sender: Sender::Client, kind: kind.to_owned(), schema }
+    property(
+        &mut schema,
+        "type",
+        json!({ "type": "string", "enum": [kind] }),
+        true,
+    );
+    FrameSchema {
+        sender: Sender::Client,
+        kind: kind.to_owned(),
+        schema,
+    }
 }
 
 /// A variant, with what its envelope adds. The server sends no field but those named.
@@ -83,10 +96,16 @@ fn from_server(mut schema: Value) -> Option<FrameSchema> {
     let kind = schema.pointer("/properties/type/enum/0")?.as_str()?.to_owned();
     // Before authentication only these are sent, and name no conversation.
     let names_conversation = !matches!(kind.as_str(), "pong" | "error");
-    let conversation = json!({ "type": "string", "format": "uuid", "description": "The connection's conversation." });
+    let conversation =
+        json!({ "type": "string", "format": "uuid", "description": "The connection's conversation." });
     property(&mut schema, "conversation_id", conversation, names_conversation);
     let text = "The session of the connection's query, else the conversation id.";
-    property(&mut schema, "session_id", json!({ "type": "string", "description": text }), names_conversation);
+    property(
+        &mut schema,
+        "session_id",
+        json!({ "type": "string", "description": text }),
+        names_conversation,
+    );
     for time in ["timestamp", "expires_at"] {
         if let Some(field) = schema.pointer_mut(&format!("/properties/{time}")) {
             set(field, "format", json!("date-time"));
@@ -103,7 +122,11 @@ fn from_server(mut schema: Value) -> Option<FrameSchema> {
         }
     }
     set(&mut schema, "additionalProperties", json!(false));
-    Some(FrameSchema { sender: Sender::Server, kind, schema })
+    Some(FrameSchema {
+        sender: Sender::Server,
+        kind,
+        schema,
+    })
 }
 
 fn set(schema: &mut Value, key: &str, value: Value) {
@@ -128,9 +151,15 @@ pub fn absent_not_null(schema: &mut Value) {
     match schema {
         Value::Array(array) => array.iter_mut().for_each(absent_not_null),
         Value::Object(object) => {
-            let required = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
+            let required = object
+                .get("required")
+                .and_then(Value::as_array)
+                .cloned()
+                .unwrap_or_default();
             if let Some(Value::Object(properties)) = object.get_mut("properties") {
-                let optional = properties.iter_mut().filter(|(name, _)| !required.iter().any(|r| r == name.as_str()));
+                let optional = properties
+                    .iter_mut()
+                    .filter(|(name, _)| !required.iter().any(|r| r == name.as_str()));
                 optional.for_each(|(_, property)| not_null(property));
             }
             object.values_mut().for_each(absent_not_null);
@@ -149,7 +178,9 @@ fn not_null(property: &mut Value) {
         }
     }
     let Value::Object(object) = property else { return };
-    let Some(Value::Array(mut ways)) = object.remove("oneOf") else { return };
+    let Some(Value::Array(mut ways)) = object.remove("oneOf") else {
+        return;
+    };
     ways.retain(|way| way.get("type").is_none_or(|kind| kind != "null"));
     match (ways.len(), ways.pop()) {
         (1, Some(Value::Object(only))) => {
@@ -168,14 +199,22 @@ fn not_null(property: &mut Value) {
 #[must_use]
 pub fn description() -> Value {
     let frames = frames();
-    let messages: Map<String, Value> = frames.iter().map(|frame| (frame.name(), component(frame))).collect();
-    let schemas: Map<String, Value> = frames.iter().map(|frame| (frame.name(), frame.schema.clone())).collect();
+    let messages: Map<String, Value> = frames
+        .iter()
+        .map(|frame| (frame.name(), component(frame)))
+        .collect();
+    let schemas: Map<String, Value> = frames
+        .iter()
+        .map(|frame| (frame.name(), frame.schema.clone()))
+        .collect();
     let mut operations = Map::new();
     for dialect in DIALECTS {
         operations.extend(operations_of(dialect, &frames));
     }
-    let channels: Map<String, Value> =
-        DIALECTS.into_iter().map(|dialect| (name(dialect).to_owned(), channel(dialect, &frames))).collect();
+    let channels: Map<String, Value> = DIALECTS
+        .into_iter()
+        .map(|dialect| (name(dialect).to_owned(), channel(dialect, &frames)))
+        .collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -224,7 +263,8 @@ fn component(frame: &FrameSchema) -> Value {
 }
 
 fn channel(dialect: Dialect, frames: &[FrameSchema]) -> Value {
-    let reference = |frame: &FrameSchema| json!({ "$ref": format!("#/components/messages/{}", frame.name()) });
+    let reference =
+        |frame: &FrameSchema| json!({ "$ref": format!("#/components/messages/{}", frame.name()) });
     let messages: Map<String, Value> = frames
         .iter()
         .filter(|frame| frame.is_of(dialect))
@@ -284,8 +324,10 @@ fn operations_of(dialect: Dialect, frames: &[FrameSchema]) -> Map<String, Value>
         });
         operations.insert(format!("{}-{}", name(dialect), frame.kind), operation);
     }
-    let sent: Vec<Value> =
-        of_dialect().filter(|frame| frame.sender == Sender::Server).map(|frame| message(&frame.name())).collect();
+    let sent: Vec<Value> = of_dialect()
+        .filter(|frame| frame.sender == Sender::Server)
+        .map(|frame| message(&frame.name()))
+        .collect();
     let operation = json!({
         "action": "send",
         "channel": channel,
@@ -304,7 +346,10 @@ mod tests {
     fn frames_of_clients_and_server_are_all_described_once() {
         let mut names: Vec<String> = frames().iter().map(FrameSchema::name).collect();
         assert_eq!(names.iter().filter(|name| name.starts_with("client.")).count(), 5);
-        assert_eq!(names.iter().filter(|name| name.starts_with("server.")).count(), 16);
+        assert_eq!(
+            names.iter().filter(|name| name.starts_with("server.")).count(),
+            16
+        );
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), 21);
@@ -322,7 +367,10 @@ mod tests {
             },
         });
         absent_not_null(&mut schema);
-        assert_eq!(schema.pointer("/properties/a/type"), Some(&json!(["string", "null"])));
+        assert_eq!(
+            schema.pointer("/properties/a/type"),
+            Some(&json!(["string", "null"]))
+        );
         assert_eq!(schema.pointer("/properties/b/type"), Some(&json!("string")));
         assert_eq!(schema.pointer("/properties/c"), Some(&json!({ "$ref": "#/x" })));
     }

@@ -138,7 +138,10 @@ impl Event {
     pub const fn is_telemetry(&self) -> bool {
         matches!(
             self,
-            Self::ToolCall { .. } | Self::ToolResult { .. } | Self::ModelCall { .. } | Self::ModelResponse { .. }
+            Self::ToolCall { .. }
+                | Self::ToolResult { .. }
+                | Self::ModelCall { .. }
+                | Self::ModelResponse { .. }
         )
     }
 

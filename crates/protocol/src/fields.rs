@@ -33,7 +33,11 @@ impl FieldError {
     /// A field that is not what it must be.
     #[must_use]
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self { field, problem: problem.into(), too_large: false }
+        Self {
+            field,
+            problem: problem.into(),
+            too_large: false,
+        }
     }
 }
 
@@ -66,8 +70,14 @@ impl<'a> Fields<'a> {
     ///
     /// # Errors
     /// It is there and of another form; `form` says what it must be.
-    pub fn optional<T: DeserializeOwned>(&self, field: &'static str, form: &str) -> Result<Option<T>, FieldError> {
-        let Some(raw) = self.0.get(field).filter(|raw| raw.get() != "null") else { return Ok(None) };
+    pub fn optional<T: DeserializeOwned>(
+        &self,
+        field: &'static str,
+        form: &str,
+    ) -> Result<Option<T>, FieldError> {
+        let Some(raw) = self.0.get(field).filter(|raw| raw.get() != "null") else {
+            return Ok(None);
+        };
         serde_json::from_str(raw.get())
             .map(Some)
             .map_err(|_| FieldError::new(field, format!("must be {form}")))
@@ -79,7 +89,11 @@ impl<'a> Fields<'a> {
     /// It is missing, `null` or of another form.
     pub fn required<T: DeserializeOwned>(&self, field: &'static str, form: &str) -> Result<T, FieldError> {
         self.optional(field, form)?.ok_or_else(|| {
-            let problem = if self.has(field) { format!("must be {form}") } else { "is missing".to_owned() };
+            let problem = if self.has(field) {
+                format!("must be {form}")
+            } else {
+                "is missing".to_owned()
+            };
             FieldError::new(field, problem)
         })
     }
@@ -93,8 +107,12 @@ impl<'a> Fields<'a> {
         T: std::str::FromStr,
         T::Err: std::fmt::Display,
     {
-        let Some(text) = self.optional::<String>(field, "a string")? else { return Ok(None) };
-        text.parse().map(Some).map_err(|why: T::Err| FieldError::new(field, why.to_string()))
+        let Some(text) = self.optional::<String>(field, "a string")? else {
+            return Ok(None);
+        };
+        text.parse()
+            .map(Some)
+            .map_err(|why: T::Err| FieldError::new(field, why.to_string()))
     }
 }
 
@@ -104,7 +122,11 @@ mod tests {
 
     #[test]
     fn unknown_fields_may_hold_anything_well_formed() {
-        let deep = format!(r#"{{"a":{}1{},"n":1e999,"s":"\ud800","type":"x"}}"#, "[".repeat(10_000), "]".repeat(10_000));
+        let deep = format!(
+            r#"{{"a":{}1{},"n":1e999,"s":"\ud800","type":"x"}}"#,
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
         let fields = Fields::parse(&deep).expect("an object");
         assert_eq!(fields.required::<String>("type", "a string"), Ok("x".to_owned()));
         assert_eq!(
@@ -128,7 +150,17 @@ mod tests {
     fn null_counts_as_absent() {
         let fields = Fields::parse(r#"{"a":null}"#).expect("an object");
         assert_eq!(fields.optional::<String>("a", "a string"), Ok(None));
-        assert_eq!(fields.required::<String>("a", "a string").map_err(|e| e.to_string()), Err("a must be a string".into()));
-        assert_eq!(fields.required::<String>("b", "a string").map_err(|e| e.to_string()), Err("b is missing".into()));
+        assert_eq!(
+            fields
+                .required::<String>("a", "a string")
+                .map_err(|e| e.to_string()),
+            Err("a must be a string".into())
+        );
+        assert_eq!(
+            fields
+                .required::<String>("b", "a string")
+                .map_err(|e| e.to_string()),
+            Err("b is missing".into())
+        );
     }
 }

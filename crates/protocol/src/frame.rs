@@ -36,7 +36,9 @@ impl Dialect {
     #[must_use]
     pub fn from_subprotocols(header: &str) -> Option<Self> {
         header.split(',').map(str::trim).find_map(|name| {
-            [Self::Portal, Self::Session].into_iter().find(|dialect| dialect.subprotocol() == name)
+            [Self::Portal, Self::Session]
+                .into_iter()
+                .find(|dialect| dialect.subprotocol() == name)
         })
     }
 }
@@ -70,7 +72,10 @@ pub struct Envelope<'a> {
 /// A frame of the server. `seq` is there on those that the log numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[allow(missing_docs, reason = "the fields are protocol.md's; each variant says what it is")]
+#[allow(
+    missing_docs,
+    reason = "the fields are protocol.md's; each variant says what it is"
+)]
 pub enum ServerFrame {
     /// Authenticated; answers every good `auth`.
     Connection { status: ConnectionStatus, last_seq: i64 },
@@ -145,7 +150,11 @@ pub enum ServerFrame {
         seq: i64,
     },
     /// The model is asked.
-    OpenaiCall { model: String, timestamp: String, seq: i64 },
+    OpenaiCall {
+        model: String,
+        timestamp: String,
+        seq: i64,
+    },
     /// The model is done.
     OpenaiResponse {
         model: String,
@@ -215,7 +224,13 @@ impl ServerFrame {
     /// An `error` that is not numbered.
     #[must_use]
     pub fn error(code: ErrorCode, error: impl Into<String>) -> Self {
-        Self::Error { code, error: error.into(), id: None, retry_after: None, seq: None }
+        Self::Error {
+            code,
+            error: error.into(),
+            id: None,
+            retry_after: None,
+            seq: None,
+        }
     }
 
     /// The frame as it goes over the wire; `None` for the viewer: not authenticated yet.
@@ -235,7 +250,9 @@ impl Viewer {
     /// The `session_id` of this connection's frames.
     #[must_use]
     pub fn session_name(&self) -> String {
-        self.session_id.as_ref().map_or_else(|| self.conversation_id.to_string(), ToString::to_string)
+        self.session_id
+            .as_ref()
+            .map_or_else(|| self.conversation_id.to_string(), ToString::to_string)
     }
 
     /// The frame that shows this viewer an event; `None`: it does not see it.
@@ -250,14 +267,30 @@ impl Viewer {
     fn show(&self, event: Event, seq: i64) -> ServerFrame {
         match event {
             Event::Piece { message_id, text } => match self.dialect {
-                Dialect::Portal => ServerFrame::Chunk { text, message_id, seq },
+                Dialect::Portal => ServerFrame::Chunk {
+                    text,
+                    message_id,
+                    seq,
+                },
                 Dialect::Session => ServerFrame::Assistant {
                     content: Some(text),
                     streaming: true,
-                    end: AnswerEnd { message_id, in_reply_to: None, by: None, seq, stopped: None, text_omitted: None },
+                    end: AnswerEnd {
+                        message_id,
+                        in_reply_to: None,
+                        by: None,
+                        seq,
+                        stopped: None,
+                        text_omitted: None,
+                    },
                 },
             },
-            Event::Answer { message_id, in_reply_to, text, stopped } => {
+            Event::Answer {
+                message_id,
+                in_reply_to,
+                text,
+                stopped,
+            } => {
                 let end = AnswerEnd {
                     message_id,
                     in_reply_to: Some(in_reply_to),
@@ -271,44 +304,109 @@ impl Viewer {
             Event::Reply { message_id, text } => {
                 let by = Some("human".to_owned());
                 let text_omitted = omitted(&text);
-                self.whole(text, AnswerEnd { message_id, in_reply_to: None, by, seq, stopped: None, text_omitted })
+                self.whole(
+                    text,
+                    AnswerEnd {
+                        message_id,
+                        in_reply_to: None,
+                        by,
+                        seq,
+                        stopped: None,
+                        text_omitted,
+                    },
+                )
             }
             Event::Discard { message_id } => ServerFrame::Discard { message_id, seq },
-            Event::ToolCall { tool_call_id, tool_name, arguments, timestamp } => {
+            Event::ToolCall {
+                tool_call_id,
+                tool_name,
+                arguments,
+                timestamp,
+            } => {
                 let text_omitted = omitted(&arguments);
-                ServerFrame::ToolCall { tool_call_id, tool_name, arguments, text_omitted, timestamp, seq }
+                ServerFrame::ToolCall {
+                    tool_call_id,
+                    tool_name,
+                    arguments,
+                    text_omitted,
+                    timestamp,
+                    seq,
+                }
             }
-            Event::ToolResult { tool_call_id, tool_name, result, duration_ms, timestamp } => {
+            Event::ToolResult {
+                tool_call_id,
+                tool_name,
+                result,
+                duration_ms,
+                timestamp,
+            } => {
                 let text_omitted = omitted(&result);
-                ServerFrame::ToolResult { tool_call_id, tool_name, result, text_omitted, duration_ms, timestamp, seq }
-            }
-            Event::ToolConfirm { tool_call_id, tool_name, arguments, expires_at } => {
-                let text_omitted = omitted(&arguments);
-                ServerFrame::ToolConfirm { tool_call_id, tool_name, arguments, text_omitted, expires_at, seq }
-            }
-            Event::ModelCall { model, timestamp } => ServerFrame::OpenaiCall { model, timestamp, seq },
-            Event::ModelResponse { model, prompt_tokens, completion_tokens, total_tokens, duration_ms, timestamp } => {
-                ServerFrame::OpenaiResponse {
-                    model,
-                    prompt_tokens,
-                    completion_tokens,
-                    total_tokens,
+                ServerFrame::ToolResult {
+                    tool_call_id,
+                    tool_name,
+                    result,
+                    text_omitted,
                     duration_ms,
                     timestamp,
                     seq,
                 }
             }
-            Event::Escalation { status } => ServerFrame::Escalation { status, seq },
-            Event::Failed { code, error, id } => {
-                ServerFrame::Error { code, error, id: Some(id), retry_after: None, seq: Some(seq) }
+            Event::ToolConfirm {
+                tool_call_id,
+                tool_name,
+                arguments,
+                expires_at,
+            } => {
+                let text_omitted = omitted(&arguments);
+                ServerFrame::ToolConfirm {
+                    tool_call_id,
+                    tool_name,
+                    arguments,
+                    text_omitted,
+                    expires_at,
+                    seq,
+                }
             }
+            Event::ModelCall { model, timestamp } => ServerFrame::OpenaiCall {
+                model,
+                timestamp,
+                seq,
+            },
+            Event::ModelResponse {
+                model,
+                prompt_tokens,
+                completion_tokens,
+                total_tokens,
+                duration_ms,
+                timestamp,
+            } => ServerFrame::OpenaiResponse {
+                model,
+                prompt_tokens,
+                completion_tokens,
+                total_tokens,
+                duration_ms,
+                timestamp,
+                seq,
+            },
+            Event::Escalation { status } => ServerFrame::Escalation { status, seq },
+            Event::Failed { code, error, id } => ServerFrame::Error {
+                code,
+                error,
+                id: Some(id),
+                retry_after: None,
+                seq: Some(seq),
+            },
         }
     }
 
     fn whole(&self, text: Option<String>, end: AnswerEnd) -> ServerFrame {
         match self.dialect {
             Dialect::Portal => ServerFrame::Response { text, end },
-            Dialect::Session => ServerFrame::Assistant { content: text, streaming: false, end },
+            Dialect::Session => ServerFrame::Assistant {
+                content: text,
+                streaming: false,
+                end,
+            },
         }
     }
 }
@@ -333,7 +431,12 @@ mod tests {
 
     fn viewer(dialect: Dialect, telemetry: bool) -> Viewer {
         let conversation_id = ConversationId(Uuid::from_u128(1));
-        Viewer { dialect, telemetry, conversation_id, session_id: "s1".parse().ok() }
+        Viewer {
+            dialect,
+            telemetry,
+            conversation_id,
+            session_id: "s1".parse().ok(),
+        }
     }
 
     fn wire(dialect: Dialect, event: &Event) -> String {
@@ -345,24 +448,42 @@ mod tests {
     #[test]
     fn each_dialect_has_its_own_words_for_an_answer() {
         let message_id = MessageId(Uuid::from_u128(2));
-        let piece = Event::Piece { message_id, text: "hé".into() };
+        let piece = Event::Piece {
+            message_id,
+            text: "hé".into(),
+        };
         assert_eq!(
             wire(Dialect::Portal, &piece),
             r#"{"conversation_id":"00000000-0000-0000-0000-000000000001","session_id":"s1","type":"chunk","text":"hé","message_id":"00000000-0000-0000-0000-000000000002","seq":7}"#
         );
-        assert!(wire(Dialect::Session, &piece).contains(r#""type":"assistant","content":"hé","streaming":true"#));
+        assert!(
+            wire(Dialect::Session, &piece).contains(r#""type":"assistant","content":"hé","streaming":true"#)
+        );
         let in_reply_to = MessageId(Uuid::from_u128(3));
-        let whole = Event::Answer { message_id, in_reply_to, text: Some("x".into()), stopped: false };
+        let whole = Event::Answer {
+            message_id,
+            in_reply_to,
+            text: Some("x".into()),
+            stopped: false,
+        };
         assert!(wire(Dialect::Portal, &whole).contains(r#""type":"response","text":"x""#));
         assert!(!wire(Dialect::Portal, &whole).contains("stopped"));
-        let omitted = Event::Answer { message_id, in_reply_to, text: None, stopped: true };
+        let omitted = Event::Answer {
+            message_id,
+            in_reply_to,
+            text: None,
+            stopped: true,
+        };
         assert!(wire(Dialect::Session, &omitted).contains(r#""stopped":true,"text_omitted":true"#));
     }
 
     /// proves WS-03
     #[test]
     fn a_portal_sees_telemetry_only_when_it_asked_for_it() {
-        let event = Event::ModelCall { model: "m".into(), timestamp: "t".into() };
+        let event = Event::ModelCall {
+            model: "m".into(),
+            timestamp: "t".into(),
+        };
         assert!(viewer(Dialect::Portal, false).frame(&event, Seq(1)).is_none());
         assert!(viewer(Dialect::Portal, true).frame(&event, Seq(1)).is_some());
         assert!(viewer(Dialect::Session, false).frame(&event, Seq(1)).is_some());
@@ -370,8 +491,14 @@ mod tests {
 
     #[test]
     fn subprotocols_are_chosen_with_or_without_blanks() {
-        assert_eq!(Dialect::from_subprotocols("x, konstruct.session.v1"), Some(Dialect::Session));
-        assert_eq!(Dialect::from_subprotocols("konstruct.portal.v1,konstruct.session.v1"), Some(Dialect::Portal));
+        assert_eq!(
+            Dialect::from_subprotocols("x, konstruct.session.v1"),
+            Some(Dialect::Session)
+        );
+        assert_eq!(
+            Dialect::from_subprotocols("konstruct.portal.v1,konstruct.session.v1"),
+            Some(Dialect::Portal)
+        );
         assert_eq!(Dialect::from_subprotocols("konstruct.portal.v2"), None);
     }
 

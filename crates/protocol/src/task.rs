@@ -39,7 +39,12 @@ impl Task {
     /// A task of the current version.
     #[must_use]
     pub const fn new(task: TaskKind, epoch: Epoch, message: InboundMessage) -> Self {
-        Self { v: TASK_VERSION, task, epoch, message }
+        Self {
+            v: TASK_VERSION,
+            task,
+            epoch,
+            message,
+        }
     }
 
     /// Parses a record's body.
@@ -48,7 +53,11 @@ impl Task {
     /// [`NotATask`]: unknown version, not JSON, fields missing or of another form.
     pub fn parse(body: &str) -> Result<Self, NotATask> {
         let task: Self = serde_json::from_str(body).map_err(|_| NotATask)?;
-        if task.v == TASK_VERSION { Ok(task) } else { Err(NotATask) }
+        if task.v == TASK_VERSION {
+            Ok(task)
+        } else {
+            Err(NotATask)
+        }
     }
 
     /// The body, in ASCII: SQS refuses some characters, and an escape is never one of them.
@@ -114,10 +123,22 @@ mod tests {
     /// proves CHAT-01
     #[test]
     fn a_body_has_every_field_of_an_inbound_message() {
-        let body: serde_json::Value = serde_json::from_str(&task("hi").expect("a task").to_body()).expect("JSON");
+        let body: serde_json::Value =
+            serde_json::from_str(&task("hi").expect("a task").to_body()).expect("JSON");
         for field in [
-            "v", "task", "epoch", "id", "tenant_id", "channel", "channel_metadata", "sender", "content", "timestamp",
-            "thread_id", "reply_to", "context",
+            "v",
+            "task",
+            "epoch",
+            "id",
+            "tenant_id",
+            "channel",
+            "channel_metadata",
+            "sender",
+            "content",
+            "timestamp",
+            "thread_id",
+            "reply_to",
+            "context",
         ] {
             assert!(body.get(field).is_some(), "{field}");
         }

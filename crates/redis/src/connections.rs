@@ -56,15 +56,22 @@ impl Connection {
     }
 }
 
-
 impl Redis {
     /// Writes a connection that just opened.
     ///
     /// # Errors
     /// [`RedisError`].
-    pub async fn put_connection(&self, connection_id: &str, connection: &Connection) -> Result<(), RedisError> {
+    pub async fn put_connection(
+        &self,
+        connection_id: &str,
+        connection: &Connection,
+    ) -> Result<(), RedisError> {
         let mut set = redis::pipe();
-        set.cmd("SET").arg(Key::connection(connection_id)).arg(json(connection)).arg("EX").arg(TTL_SECONDS);
+        set.cmd("SET")
+            .arg(Key::connection(connection_id))
+            .arg(json(connection))
+            .arg("EX")
+            .arg(TTL_SECONDS);
         self.pipeline::<((),)>(&set).await.map(|_| ())
     }
 
@@ -78,7 +85,11 @@ impl Redis {
         connection: &Connection,
     ) -> Result<bool, RedisError> {
         let mut set = redis::pipe();
-        set.cmd("SET").arg(Key::connection(connection_id)).arg(json(connection)).arg("XX").arg("KEEPTTL");
+        set.cmd("SET")
+            .arg(Key::connection(connection_id))
+            .arg(json(connection))
+            .arg("XX")
+            .arg("KEEPTTL");
         let (done,): (Option<String>,) = self.pipeline(&set).await?;
         Ok(done.is_some())
     }
@@ -110,9 +121,17 @@ impl Redis {
     ///
     /// # Errors
     /// [`RedisError`].
-    pub async fn scan_connections(&self, cursor: u64) -> Result<(u64, Vec<(String, Connection)>), RedisError> {
+    pub async fn scan_connections(
+        &self,
+        cursor: u64,
+    ) -> Result<(u64, Vec<(String, Connection)>), RedisError> {
         let mut scan = redis::pipe();
-        scan.cmd("SCAN").arg(cursor).arg("MATCH").arg("connection:*").arg("COUNT").arg(1000);
+        scan.cmd("SCAN")
+            .arg(cursor)
+            .arg("MATCH")
+            .arg("connection:*")
+            .arg("COUNT")
+            .arg(1000);
         let ((next, keys),): ((u64, Vec<String>),) = self.pipeline(&scan).await?;
         if keys.is_empty() {
             return Ok((next, Vec::new()));
@@ -154,7 +173,10 @@ mod tests {
     #[test]
     fn a_connection_id_is_read_back_from_its_key() {
         let key = Key::connection("TXz+/P_-=");
-        assert_eq!(decode(key.as_str().strip_prefix("connection:").expect("prefix")), Some("TXz+/P_-=".to_owned()));
+        assert_eq!(
+            decode(key.as_str().strip_prefix("connection:").expect("prefix")),
+            Some("TXz+/P_-=".to_owned())
+        );
         assert_eq!(decode("%4"), None);
     }
 }

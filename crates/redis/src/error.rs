@@ -31,8 +31,14 @@ impl From<redis::RedisError> for RedisError {
             || error.is_timeout()
             || matches!(
                 error.kind(),
-                ErrorKind::Server(ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain)
+                ErrorKind::Server(
+                    ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain
+                )
             );
-        if away { Self::Away(error.to_string()) } else { Self::Command(error.to_string()) }
+        if away {
+            Self::Away(error.to_string())
+        } else {
+            Self::Command(error.to_string())
+        }
     }
 }

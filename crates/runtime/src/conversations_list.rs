@@ -17,10 +17,10 @@ use konstruct_service::conversations;
 use time::OffsetDateTime;
 
 use crate::auth::Verifier;
+use crate::parts;
 use crate::problem::ProblemAnswer;
 use crate::rest::{BASE, Caller, Query, Verifies, patiently, serve};
 use crate::start::{StartError, start};
-use crate::parts;
 
 pub(crate) struct List {
     db: TenantPool,
@@ -41,7 +41,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let state = List { db: parts::db(1)?, platform: parts::platform()?, verifier: parts::verifier()? };
+    let state = List {
+        db: parts::db(1)?,
+        platform: parts::platform()?,
+        verifier: parts::verifier()?,
+    };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/conversations");
     serve(Router::new().route(&path, get(list)).with_state(Arc::new(state))).await
@@ -76,7 +80,9 @@ pub(crate) async fn list(
     }
     let limit = query.limit()?;
     let cursor = match query.text("cursor") {
-        Some(text) => Some(decode(text).ok_or_else(|| ProblemAnswer::parameter("cursor", "is not one of ours"))?),
+        Some(text) => {
+            Some(decode(text).ok_or_else(|| ProblemAnswer::parameter("cursor", "is not one of ours"))?)
+        }
         None => None,
     };
     let (rows, more) =
@@ -90,7 +96,12 @@ pub(crate) async fn list(
 }
 
 fn summary(row: SummaryRow) -> ConversationSummary {
-    let SummaryRow { conversation, agent_name, updated_at, preview } = row;
+    let SummaryRow {
+        conversation,
+        agent_name,
+        updated_at,
+        preview,
+    } = row;
     ConversationSummary {
         id: conversation.id,
         tenant_id: conversation.tenant_id,
@@ -111,6 +122,11 @@ fn encode(row: &SummaryRow) -> String {
 fn decode(cursor: &str) -> Option<ListCursor> {
     let text = String::from_utf8(URL_SAFE_NO_PAD.decode(cursor).ok()?).ok()?;
     let (micros, id) = text.split_once(' ')?;
-    let updated_at = OffsetDateTime::from_unix_timestamp_nanos(micros.parse::<i64>().ok().map(i128::from)? * 1_000).ok()?;
-    Some(ListCursor { updated_at, id: id.parse::<ConversationId>().ok()? })
+    let updated_at =
+        OffsetDateTime::from_unix_timestamp_nanos(micros.parse::<i64>().ok().map(i128::from)? * 1_000)
+            .ok()?;
+    Some(ListCursor {
+        updated_at,
+        id: id.parse::<ConversationId>().ok()?,
+    })
 }

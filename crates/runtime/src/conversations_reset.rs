@@ -7,8 +7,8 @@ use axum::Router;
 use axum::extract::{Path, State};
 use axum::http::StatusCode;
 use axum::routing::delete;
-use konstruct_domain::access::Access;
 use konstruct_domain::ConversationId;
+use konstruct_domain::access::Access;
 use konstruct_postgres::TenantPool;
 use konstruct_protocol::rest::Problem;
 use konstruct_service::reset::OnBehalf;
@@ -41,10 +41,19 @@ pub fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let connections = parts::connections(&parts::sdk()?)?;
-    let state = Reset { db: parts::db(1)?, connections, verifier: parts::verifier()? };
+    let state = Reset {
+        db: parts::db(1)?,
+        connections,
+        verifier: parts::verifier()?,
+    };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/conversations/{{id}}");
-    serve(Router::new().route(&path, delete(reset)).with_state(Arc::new(state))).await
+    serve(
+        Router::new()
+            .route(&path, delete(reset))
+            .with_state(Arc::new(state)),
+    )
+    .await
 }
 
 /// Stops an answer under way; then messages, frame log and agent memory are gone.
@@ -69,8 +78,11 @@ pub(crate) async fn reset(
 ) -> Result<StatusCode, ProblemAnswer> {
     let id: ConversationId = path_id(&id)?;
     let row = patiently(|| conversations::find(&state.db, &caller, id, Access::Write)).await?;
-    let on_behalf =
-        OnBehalf { db: state.db.clone(), connections: state.connections.clone(), ids: &SystemIds };
+    let on_behalf = OnBehalf {
+        db: state.db.clone(),
+        connections: state.connections.clone(),
+        ids: &SystemIds,
+    };
     on_behalf.reset(&row).await?;
     Ok(StatusCode::NO_CONTENT)
 }

@@ -7,7 +7,11 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 /// The REST API.
 #[derive(OpenApi)]
 #[openapi(
-    info(title = "Konstruct portal API", version = "1.0.0", description = "Conversations of people with their agents."),
+    info(
+        title = "Konstruct portal API",
+        version = "1.0.0",
+        description = "Conversations of people with their agents."
+    ),
     paths(
         crate::conversations_list::list,
         crate::conversations_create::create,
@@ -26,7 +30,15 @@ struct Api;
 #[must_use]
 pub fn description() -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
-    let token = SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
-    api.components.get_or_insert_default().security_schemes.insert("token".to_owned(), token.into());
+    let token = SecurityScheme::Http(
+        HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .bearer_format("JWT")
+            .build(),
+    );
+    api.components
+        .get_or_insert_default()
+        .security_schemes
+        .insert("token".to_owned(), token.into());
     api
 }

@@ -11,7 +11,13 @@ const RETRY_AFTER_AWAY: u64 = 5;
 /// An error frame that refuses a frame; `id`: of the message it refuses.
 pub(crate) fn frame(error: &Error, id: Option<MessageId>) -> ServerFrame {
     let (code, text, retry_after) = parts(error);
-    ServerFrame::Error { code, error: text, id, retry_after, seq: None }
+    ServerFrame::Error {
+        code,
+        error: text,
+        id,
+        retry_after,
+        seq: None,
+    }
 }
 
 /// Code, sentence and seconds to wait.
@@ -25,7 +31,11 @@ pub(crate) fn parts(error: &Error) -> (ErrorCode, String, Option<u64>) {
         }
         Error::Bug(why) => {
             tracing::error!(%why, "a bug");
-            (ErrorCode::Internal, "Something went wrong on our side.".to_owned(), None)
+            (
+                ErrorCode::Internal,
+                "Something went wrong on our side.".to_owned(),
+                None,
+            )
         }
     }
 }
@@ -43,7 +53,11 @@ pub(crate) const fn status(code: ErrorCode, retryable: bool) -> u16 {
         ErrorCode::ReplayGap => 410,
         ErrorCode::AgentUnavailable | ErrorCode::AgentFailed | ErrorCode::BudgetSpent => 502,
         ErrorCode::Internal => {
-            if retryable { 503 } else { 500 }
+            if retryable {
+                503
+            } else {
+                500
+            }
         }
     }
 }

@@ -49,8 +49,12 @@ async fn run() -> Result<(), StartError> {
 
 impl Authenticate {
     async fn handle(&self, event: &WebSocketEvent) {
-        let Some(taken) = frames::take(&self.connections, event).await else { return };
-        let (sender, ClientFrame::Auth(auth)) = (taken.sender, taken.frame) else { return };
+        let Some(taken) = frames::take(&self.connections, event).await else {
+            return;
+        };
+        let (sender, ClientFrame::Auth(auth)) = (taken.sender, taken.frame) else {
+            return;
+        };
         let Some(connection) = sender.connection.clone() else {
             // `$connect` has written it before the client could send: Redis lost it meanwhile.
             return sender.close().await;
@@ -64,10 +68,19 @@ impl Authenticate {
         }
     }
 
-    async fn authenticate(&self, sender: &Sender<'_>, connection: Connection, auth: &Auth) -> Result<(), Error> {
+    async fn authenticate(
+        &self,
+        sender: &Sender<'_>,
+        connection: Connection,
+        auth: &Auth,
+    ) -> Result<(), Error> {
         let now = SystemClock.now().unix_timestamp();
         let caller = self.verifier.verify(&auth.token, now).await.map_err(refused)?;
-        let sessions = Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
+        let sessions = Sessions {
+            db: self.db.clone(),
+            connections: self.connections.clone(),
+            ids: &SystemIds,
+        };
         sessions.authenticate(sender.id, connection, &caller, auth).await
     }
 }

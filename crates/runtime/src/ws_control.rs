@@ -28,8 +28,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let control =
-        Arc::new(Control { db: parts::db(1)?, connections: parts::connections(&parts::sdk()?)? });
+    let control = Arc::new(Control {
+        db: parts::db(1)?,
+        connections: parts::connections(&parts::sdk()?)?,
+    });
     let handler = move |event: LambdaEvent<WebSocketEvent>| {
         let control = Arc::clone(&control);
         async move {
@@ -42,7 +44,9 @@ async fn run() -> Result<(), StartError> {
 
 impl Control {
     async fn handle(&self, event: &WebSocketEvent) {
-        let Some(taken) = frames::take(&self.connections, event).await else { return };
+        let Some(taken) = frames::take(&self.connections, event).await else {
+            return;
+        };
         let done = match taken.frame {
             ClientFrame::Ping => {
                 taken.sender.send(&ServerFrame::Pong).await;
@@ -50,9 +54,10 @@ impl Control {
             }
             ClientFrame::Cancel => self.cancel(&taken.sender).await,
             ClientFrame::Resume { after } => self.resume(&taken.sender, Seq(after)).await,
-            ClientFrame::Auth(_) | ClientFrame::Message(_) => {
-                Err(Error::refused(ErrorCode::UnknownType, "The frame came by the wrong route."))
-            }
+            ClientFrame::Auth(_) | ClientFrame::Message(_) => Err(Error::refused(
+                ErrorCode::UnknownType,
+                "The frame came by the wrong route.",
+            )),
         };
         if let Err(error) = done {
             taken.sender.refuse(&error, None).await;
@@ -60,7 +65,9 @@ impl Control {
     }
 
     async fn cancel(&self, sender: &Sender<'_>) -> Result<(), Error> {
-        let Some(identity) = sender.identity() else { return Ok(()) };
+        let Some(identity) = sender.identity() else {
+            return Ok(());
+        };
         let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
         let stopping = stop::stop(&self.db, &self.connections, tenant, conversation).await?;
         tracing::info!(stopping, %tenant, %conversation, "asked to stop");
@@ -68,8 +75,14 @@ impl Control {
     }
 
     async fn resume(&self, sender: &Sender<'_>, after: Seq) -> Result<(), Error> {
-        let (Some(connection), Some(identity)) = (&sender.connection, sender.identity()) else { return Ok(()) };
-        let sessions = Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
+        let (Some(connection), Some(identity)) = (&sender.connection, sender.identity()) else {
+            return Ok(());
+        };
+        let sessions = Sessions {
+            db: self.db.clone(),
+            connections: self.connections.clone(),
+            ids: &SystemIds,
+        };
         sessions.resume(sender.id, connection, identity, after).await
     }
 }

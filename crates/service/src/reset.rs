@@ -56,13 +56,26 @@ impl OnBehalf<'_> {
             return Err(Error::not_found("conversation"));
         };
         redis.raise_log_epoch(tenant, conversation, raised.epoch).await?;
-        let log = KnownLog { generation: raised.generation, epoch: raised.epoch, last_seq: raised.last_seq };
+        let log = KnownLog {
+            generation: raised.generation,
+            epoch: raised.epoch,
+            last_seq: raised.last_seq,
+        };
         for left in &raised.left {
             self.finish(tenant, conversation, log, left).await?;
         }
-        self.db.begin(tenant).await?.delete_messages(conversation, raised.epoch).await?;
+        self.db
+            .begin(tenant)
+            .await?
+            .delete_messages(conversation, raised.epoch)
+            .await?;
         redis.empty_log(tenant, conversation).await?;
-        let memory = Key::memory(tenant, row.conversation.agent_id, row.conversation.user_id, conversation);
+        let memory = Key::memory(
+            tenant,
+            row.conversation.agent_id,
+            row.conversation.user_id,
+            conversation,
+        );
         Ok(redis.forget(&memory).await?)
     }
 
@@ -87,7 +100,11 @@ impl OnBehalf<'_> {
                     tracing::info!(turn_id = %left.id, "a left turn was ended by another");
                     return Ok(());
                 }
-                Ended::Answer { id, text, stopped: true }
+                Ended::Answer {
+                    id,
+                    text,
+                    stopped: true,
+                }
             }
         };
         let mut last = log.last_seq;
@@ -101,9 +118,16 @@ impl OnBehalf<'_> {
                 last = writer.known();
             }
         }
-        self.db.begin(tenant).await?.delivered(conversation, left.id, last, None).await?;
+        self.db
+            .begin(tenant)
+            .await?
+            .delivered(conversation, left.id, last, None)
+            .await?;
         if let Ended::Answer { text, .. } = &ended {
-            self.connections.redis.publish_response(tenant, conversation, text).await?;
+            self.connections
+                .redis
+                .publish_response(tenant, conversation, text)
+                .await?;
         }
         Ok(())
     }
@@ -115,7 +139,11 @@ impl OnBehalf<'_> {
         conversation: ConversationId,
         answer: MessageId,
     ) -> Result<String, Error> {
-        let frames = self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
+        let frames = self
+            .connections
+            .redis
+            .frames_after(tenant, conversation, Seq(0), usize::MAX >> 1)
+            .await?;
         let pieces = frames.into_iter().filter_map(|(_, event)| match event {
             Event::Piece { message_id, text } if message_id == answer => Some(text),
             _ => None,
@@ -130,7 +158,11 @@ impl OnBehalf<'_> {
         conversation: ConversationId,
         turn: MessageId,
     ) -> Result<bool, Error> {
-        let frames = self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
+        let frames = self
+            .connections
+            .redis
+            .frames_after(tenant, conversation, Seq(0), usize::MAX >> 1)
+            .await?;
         Ok(frames.iter().any(|(_, event)| ends(event, turn)))
     }
 }

@@ -19,7 +19,11 @@ pub async fn stop(
 ) -> Result<bool, Error> {
     let patience = Patience::of(WEBSOCKET);
     let find = || async { db.begin(tenant).await?.turn_to_stop(conversation).await };
-    let Some(message) = patience.retry(find).await? else { return Ok(false) };
-    patience.retry(|| connections.redis.mark_cancelled(tenant, conversation, message)).await?;
+    let Some(message) = patience.retry(find).await? else {
+        return Ok(false);
+    };
+    patience
+        .retry(|| connections.redis.mark_cancelled(tenant, conversation, message))
+        .await?;
     Ok(true)
 }

@@ -59,8 +59,15 @@ impl Script {
     /// Says these pieces, tells its usage, and ends.
     #[must_use]
     pub fn say(pieces: &[&str]) -> Self {
-        let mut beats: Vec<Beat> = pieces.iter().map(|piece| Beat::Say((*piece).to_owned())).collect();
-        beats.push(Beat::Usage(TokenUsage { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 }));
+        let mut beats: Vec<Beat> = pieces
+            .iter()
+            .map(|piece| Beat::Say((*piece).to_owned()))
+            .collect();
+        beats.push(Beat::Usage(TokenUsage {
+            prompt_tokens: 11,
+            completion_tokens: 7,
+            total_tokens: 18,
+        }));
         beats.push(Beat::Finish);
         Self::Stream(beats)
     }
@@ -75,13 +82,18 @@ impl Script {
 /// A failure after which another try may succeed.
 #[must_use]
 pub fn retryable() -> ModelError {
-    ModelError::Retryable { reason: "scripted".to_owned(), retry_after: None }
+    ModelError::Retryable {
+        reason: "scripted".to_owned(),
+        retry_after: None,
+    }
 }
 
 /// A failure for good.
 #[must_use]
 pub fn fatal() -> ModelError {
-    ModelError::Fatal { reason: "scripted".to_owned() }
+    ModelError::Fatal {
+        reason: "scripted".to_owned(),
+    }
 }
 
 /// The model.
@@ -108,7 +120,10 @@ impl FakeModel {
     #[must_use]
     pub fn prompts(&self) -> Vec<Vec<String>> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().map(|r| r.messages.iter().skip(1).map(|m| m.content.clone()).collect()).collect()
+        asked
+            .iter()
+            .map(|r| r.messages.iter().skip(1).map(|m| m.content.clone()).collect())
+            .collect()
     }
 
     /// Streams that nobody has dropped yet.
@@ -130,18 +145,29 @@ fn echo_script(question: &str) -> Script {
 }
 
 impl LanguageModel for FakeModel {
-    fn ask<'a>(&'a self, request: &'a ModelRequest) -> BoxFuture<'a, Result<Box<dyn ModelStream>, ModelError>> {
+    fn ask<'a>(
+        &'a self,
+        request: &'a ModelRequest,
+    ) -> BoxFuture<'a, Result<Box<dyn ModelStream>, ModelError>> {
         Box::pin(async move {
             self.asked.lock().unwrap().push(request.clone());
             let next = self.scripts.lock().unwrap().pop_front();
-            let question = request.messages.last().map(|m| m.content.as_str()).unwrap_or_default();
+            let question = request
+                .messages
+                .last()
+                .map(|m| m.content.as_str())
+                .unwrap_or_default();
             match next.unwrap_or_else(|| echo_script(question)) {
                 Script::Refuse(error) => Err(error),
                 Script::Silence => std::future::pending().await,
                 Script::Stream(beats) => {
                     self.streams_open.fetch_add(1, Ordering::SeqCst);
                     let open = Arc::clone(&self.streams_open);
-                    Ok(Box::new(Stream { beats: beats.into(), until: None, open }) as Box<dyn ModelStream>)
+                    Ok(Box::new(Stream {
+                        beats: beats.into(),
+                        until: None,
+                        open,
+                    }) as Box<dyn ModelStream>)
                 }
             }
         })
@@ -182,7 +208,11 @@ impl ModelStream for Stream {
                     Some(Beat::Fail(error)) => return Err(error),
                     Some(Beat::ToolCall) => {
                         let (id, name) = ("call_1".to_owned(), "delete_everything".to_owned());
-                        ModelEvent::ToolCall { id, name, arguments: "{}".to_owned() }
+                        ModelEvent::ToolCall {
+                            id,
+                            name,
+                            arguments: "{}".to_owned(),
+                        }
                     }
                     Some(Beat::Pause(_) | Beat::Wait(_) | Beat::Hang) => continue,
                     None => return Ok(None),

@@ -72,9 +72,17 @@ impl TaskQueue for FakeQueue {
         })
     }
 
-    fn set_visibility<'a>(&'a self, receipt_handle: &'a str, seconds: i32) -> BoxFuture<'a, Result<(), QueueError>> {
+    fn set_visibility<'a>(
+        &'a self,
+        receipt_handle: &'a str,
+        seconds: i32,
+    ) -> BoxFuture<'a, Result<(), QueueError>> {
         Box::pin(async move {
-            self.0.lock().unwrap().visibility.push((receipt_handle.to_owned(), seconds));
+            self.0
+                .lock()
+                .unwrap()
+                .visibility
+                .push((receipt_handle.to_owned(), seconds));
             Ok(())
         })
     }

@@ -8,7 +8,10 @@ use utoipa::ToSchema;
 pub(super) fn of<T: ToSchema>() -> Value {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
-    let parts: Map<String, Value> = parts.into_iter().map(|(name, schema)| (name, json(&schema))).collect();
+    let parts: Map<String, Value> = parts
+        .into_iter()
+        .map(|(name, schema)| (name, json(&schema)))
+        .collect();
     let mut schema = json(&T::schema());
     resolve(&mut schema, &parts);
     super::absent_not_null(&mut schema);
@@ -22,7 +25,10 @@ fn json(schema: &impl serde::Serialize) -> Value {
 
 /// Puts what a reference names in its place, and one object in the place of an `allOf`.
 fn resolve(value: &mut Value, parts: &Map<String, Value>) {
-    let named = value.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    let named = value
+        .get("$ref")
+        .and_then(Value::as_str)
+        .and_then(|path| path.rsplit('/').next());
     if let Some(part) = named.and_then(|name| parts.get(name)).cloned() {
         if let (Value::Object(here), Value::Object(mut part)) = (&mut *value, part) {
             here.remove("$ref");

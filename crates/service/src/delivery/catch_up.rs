@@ -22,6 +22,8 @@ pub struct LogEnd {
     pub last: Seq,
     /// Whether Redis has the log that Postgres speaks of.
     pub in_log: bool,
+    /// Whether a first log was begun: before that nothing was numbered, and nobody missed anything.
+    pub begun: bool,
 }
 
 /// A connection that is about to join.
@@ -41,12 +43,21 @@ pub struct Joining<'a> {
 /// Redis is away.
 pub async fn log_end(connections: &Connections, row: &ConversationRow) -> Result<LogEnd, Error> {
     let conversation = &row.conversation;
-    let state = connections.redis.log_state(conversation.tenant_id, conversation.id).await?;
+    let state = connections
+        .redis
+        .log_state(conversation.tenant_id, conversation.id)
+        .await?;
     Ok(match state {
-        Some(state) if state.last >= row.last_seq && Some(state.generation) >= row.generation => {
-            LogEnd { last: state.last, in_log: true }
-        }
-        _ => LogEnd { last: row.last_seq, in_log: false },
+        Some(state) if state.last >= row.last_seq && Some(state.generation) >= row.generation => LogEnd {
+            last: state.last,
+            in_log: true,
+            begun: true,
+        },
+        _ => LogEnd {
+            last: row.last_seq,
+            in_log: false,
+            begun: row.generation.is_some(),
+        },
     })
 }
 
@@ -88,7 +99,10 @@ pub async fn catch_up_and_join(
             Join::Behind(_) => {}
         }
         if attempt >= TRIES_BEFORE_HOLD {
-            connections.redis.hold_log(joining.tenant, joining.viewer.conversation_id).await?;
+            connections
+                .redis
+                .hold_log(joining.tenant, joining.viewer.conversation_id)
+                .await?;
         }
     }
     Ok(true)
@@ -103,7 +117,7 @@ async fn serves(
     nothing_due: bool,
 ) -> Result<bool, Error> {
     if after == end.last {
-        return Ok(end.in_log || nothing_due);
+        return Ok(end.in_log || !end.begun || nothing_due);
     }
     if after > end.last || !end.in_log {
         return Ok(false);
@@ -114,7 +128,10 @@ async fn serves(
 /// Whether the frame right behind `after` is in the log.
 async fn reachable(connections: &Connections, joining: &Joining<'_>, after: Seq) -> Result<bool, Error> {
     let conversation = joining.viewer.conversation_id;
-    let next = connections.redis.frames_after(joining.tenant, conversation, after, 1).await?;
+    let next = connections
+        .redis
+        .frames_after(joining.tenant, conversation, after, 1)
+        .await?;
     Ok(next.first().is_some_and(|(seq, _)| seq.0 == after.0 + 1))
 }
 
@@ -122,8 +139,10 @@ async fn reachable(connections: &Connections, joining: &Joining<'_>, after: Seq)
 async fn replay(connections: &Connections, joining: &Joining<'_>, has: &mut Seq) -> Result<bool, Error> {
     let conversation = joining.viewer.conversation_id;
     loop {
-        let page: Vec<(Seq, Event)> =
-            connections.redis.frames_after(joining.tenant, conversation, *has, PAGE).await?;
+        let page: Vec<(Seq, Event)> = connections
+            .redis
+            .frames_after(joining.tenant, conversation, *has, PAGE)
+            .await?;
         if page.is_empty() {
             return Ok(true);
         }
@@ -138,7 +157,9 @@ async fn replay(connections: &Connections, joining: &Joining<'_>, has: &mut Seq)
                 }
             }
             *has = batch.up_to;
-            rest = rest.get(rest.partition_point(|(seq, _)| *seq <= batch.up_to)..).unwrap_or_default();
+            rest = rest
+                .get(rest.partition_point(|(seq, _)| *seq <= batch.up_to)..)
+                .unwrap_or_default();
         }
     }
 }
@@ -147,5 +168,7 @@ async fn replay(connections: &Connections, joining: &Joining<'_>, has: &mut Seq)
 async fn tell_gap(connections: &Connections, joining: &Joining<'_>) -> bool {
     let text = "The frames you ask for are no longer here: reload the history.";
     let gap = ServerFrame::error(ErrorCode::ReplayGap, text);
-    connections.send(joining.connection_id, Some(joining.viewer), &gap).await
+    connections
+        .send(joining.connection_id, Some(joining.viewer), &gap)
+        .await
 }

@@ -19,8 +19,17 @@ pub async fn append_and_post(
     holder: String,
     events: Vec<Event>,
 ) -> Result<bool, Error> {
-    let append = Append { events: &events, unless_stopped: None, keep_from: None };
-    let Write::Logged { first, last, live, .. } = writer.write(append).await? else { return Ok(false) };
+    let append = Append {
+        events: &events,
+        unless_stopped: None,
+        keep_from: None,
+    };
+    let Write::Logged {
+        first, last, live, ..
+    } = writer.write(append).await?
+    else {
+        return Ok(false);
+    };
     let (tenant, conversation) = writer.place();
     // Waits for the lease while the agent holds it: by then the agent has posted these.
     let poster = Poster::start(connections.clone(), tenant, conversation, holder);

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use konstruct_domain::{ConversationId, Epoch, Fence, Generation, MessageId, Seq, TenantId};
 use konstruct_postgres::TenantPool;
+use konstruct_postgres::lease::GenerationSet;
 use konstruct_redis::Redis;
 use konstruct_redis::frame_log::{Append, Appended, Fencing, Writer};
 use konstruct_redis::live::LiveConnection;
@@ -72,7 +73,13 @@ impl LogWriter {
         conversation: ConversationId,
         identity: Writer,
     ) -> Self {
-        Self { redis, db, tenant, conversation, identity }
+        Self {
+            redis,
+            db,
+            tenant,
+            conversation,
+            identity,
+        }
     }
 
     /// An agent's identity: its fence is its name.
@@ -91,7 +98,14 @@ impl LogWriter {
     /// The identity of anybody else: a random name.
     #[must_use]
     pub fn other(generation: Option<Generation>, epoch: Epoch, name: String, known: Seq) -> Writer {
-        Writer { generation: generation.unwrap_or(Generation(-1)), fence: None, epoch, name, number: 0, known }
+        Writer {
+            generation: generation.unwrap_or(Generation(-1)),
+            fence: None,
+            epoch,
+            name,
+            number: 0,
+            known,
+        }
     }
 
     /// Whose log.
@@ -107,7 +121,10 @@ impl LogWriter {
     pub async fn open_gate(&mut self) -> Result<Gate, Error> {
         for _ in 0..3 {
             if self.identity.generation.0 >= 0 {
-                let fence = || self.redis.fence_log(self.tenant, self.conversation, &self.identity);
+                let fence = || {
+                    self.redis
+                        .fence_log(self.tenant, self.conversation, &self.identity)
+                };
                 match Patience::of(PATIENCE).retry(fence).await? {
                     Fencing::Done { last, cancelled } => {
                         self.identity.known = self.identity.known.max(last);
@@ -135,13 +152,21 @@ impl LogWriter {
             let outcome = if self.identity.generation.0 < 0 {
                 Appended::Lost
             } else {
-                let try_once = || self.redis.append(self.tenant, self.conversation, &self.identity, append);
+                let try_once = || {
+                    self.redis
+                        .append(self.tenant, self.conversation, &self.identity, append)
+                };
                 Patience::of(PATIENCE).retry(try_once).await?
             };
             match outcome {
                 Appended::Logged { first, last, live } => {
                     self.identity.known = last;
-                    return Ok(Write::Logged { first, last, live, begun_anew });
+                    return Ok(Write::Logged {
+                        first,
+                        last,
+                        live,
+                        begun_anew,
+                    });
                 }
                 Appended::Stopped => return Ok(Write::Stopped),
                 Appended::Fenced | Appended::Superseded => return Ok(Write::GiveUp),
@@ -162,18 +187,36 @@ impl LogWriter {
         let old = Some(self.identity.generation).filter(|g| g.0 >= 0);
         let new = Generation(self.identity.generation.0 + 1);
         let raise = || async {
-            self.db.begin(self.tenant).await?.set_generation(self.conversation, old, new).await
+            self.db
+                .begin(self.tenant)
+                .await?
+                .set_generation(self.conversation, old, new)
+                .await
         };
-        let Some((generation, fence, epoch)) = Patience::of(PATIENCE).retry(raise).await? else {
+        let Some(set) = Patience::of(PATIENCE).retry(raise).await? else {
             return Ok(false);
         };
+        let GenerationSet {
+            generation,
+            raised,
+            fence,
+            epoch,
+        } = set;
         let fenced = self.identity.fence.is_some_and(|ours| ours < fence);
         if fenced || epoch > self.identity.epoch {
             return Ok(false);
         }
         self.identity.generation = generation;
         self.identity.known = self.identity.known.max(generation.base());
-        let begin = || self.redis.begin_log(self.tenant, self.conversation, generation, fence, epoch);
+        if !raised {
+            // Another's: its log was begun, or is being begun, by whoever raised it. It may have been lost since,
+            // so beginning it once more could use its numbers twice.
+            return Ok(true);
+        }
+        let begin = || {
+            self.redis
+                .begin_log(self.tenant, self.conversation, generation, fence, epoch)
+        };
         Patience::of(PATIENCE).retry(begin).await?;
         Ok(true)
     }

@@ -24,7 +24,11 @@ pub fn final_event(turn: MessageId, ended: &Ended) -> Option<Event> {
         }),
         Ended::Error(code) => {
             let code = ErrorCode::parse(code).unwrap_or(ErrorCode::AgentFailed);
-            Some(Event::Failed { code, error: sentence(code).to_owned(), id: turn })
+            Some(Event::Failed {
+                code,
+                error: sentence(code).to_owned(),
+                id: turn,
+            })
         }
         Ended::Silent => None,
     }
@@ -52,7 +56,13 @@ impl Held<'_> {
         }
         if let Ended::Answer { text, .. } = ended {
             let (tenant, thread) = (self.tenant, self.conversation());
-            if let Err(error) = self.agent.connections.redis.publish_response(tenant, thread, text).await {
+            if let Err(error) = self
+                .agent
+                .connections
+                .redis
+                .publish_response(tenant, thread, text)
+                .await
+            {
                 tracing::warn!(%error, "an answer could not be published; who waits for it looks by himself");
             }
         }
@@ -66,9 +76,18 @@ impl Held<'_> {
         unless_stopped: Option<MessageId>,
         keep_from: Option<Seq>,
     ) -> Result<Shown, Error> {
-        let append = Append { events: &events, unless_stopped, keep_from };
+        let append = Append {
+            events: &events,
+            unless_stopped,
+            keep_from,
+        };
         match self.writer.write(append).await? {
-            Write::Logged { first, live, begun_anew, .. } => {
+            Write::Logged {
+                first,
+                live,
+                begun_anew,
+                ..
+            } => {
                 if begun_anew {
                     self.poster.begun_anew();
                 }

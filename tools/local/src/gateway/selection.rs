@@ -1,20 +1,22 @@
 //! Which route a frame takes.
 //! It must survive any body: what cannot be read goes to `$default`.
 
-use serde_json::Value;
+use std::collections::BTreeMap;
 
-/// The route key the body names, if it names one that may be chosen. The parser gives up on deep
-/// nesting, so no body can exhaust the stack.
+use serde_json::value::RawValue;
+
+/// The route key the body names, if it names one that may be chosen. What lies beside the path is not
+/// looked into, so neither depth nor a huge number there can do harm.
 pub fn named_route(body: &str, path: &[String]) -> Option<String> {
-    let parsed: Value = serde_json::from_str(body).ok()?;
-    let mut value = &parsed;
+    let mut value = body;
     for name in path {
-        value = value.get(name)?;
+        let fields: BTreeMap<String, &RawValue> = serde_json::from_str(value).ok()?;
+        value = fields.get(name)?.get();
     }
-    let key = match value {
-        Value::String(text) => text.clone(),
-        Value::Bool(_) | Value::Number(_) => value.to_string(),
-        Value::Null | Value::Array(_) | Value::Object(_) => return None,
+    let key = match value.as_bytes().first()? {
+        b'"' => serde_json::from_str(value).ok()?,
+        b'{' | b'[' | b'n' => return None,
+        _ => value.to_string(),
     };
     // `$connect` and the like are reserved: a body cannot choose them.
     (!key.is_empty() && !key.starts_with('$')).then_some(key)
@@ -35,6 +37,12 @@ mod tests {
             Some("message")
         );
         assert_eq!(route(r#"{"type":5}"#).as_deref(), Some("5"));
+        let deep = format!(
+            r#"{{"x":{}{},"n":1e999,"type":"ping"}}"#,
+            "[".repeat(10_000),
+            "]".repeat(10_000)
+        );
+        assert_eq!(route(&deep).as_deref(), Some("ping"));
     }
 
     #[test]

@@ -149,6 +149,7 @@ async fn watch(
     mut killed: mpsc::UnboundedReceiver<Failure>,
 ) {
     let mut reason = Failure::Crashed;
+    let mut init_over = false;
     let init_limit = tokio::time::sleep(INIT_LIMIT + pool.spec.timeout);
     tokio::pin!(init_limit);
     loop {
@@ -160,9 +161,13 @@ async fn watch(
                 // It fails only where the process has ended already, which `wait` sees next.
                 let _ = child.start_kill();
             }
-            () = &mut init_limit, if !sandbox.is_initialised() => {
-                reason = Failure::TimedOut;
-                let _ = child.start_kill();
+            // The limit may pass long after the first `next`: whether it has come is asked then.
+            () = &mut init_limit, if !init_over => {
+                init_over = true;
+                if !sandbox.is_initialised() {
+                    reason = Failure::TimedOut;
+                    let _ = child.start_kill();
+                }
             }
         }
     }
