@@ -15,15 +15,11 @@ fn least(kind: &str) -> Value {
 }
 
 fn code(frame: &Value) -> Option<ErrorCode> {
-    ClientFrame::parse(&frame.to_string())
-        .err()
-        .map(|error| error.code)
+    ClientFrame::parse(&frame.to_string()).err().map(|error| error.code)
 }
 
 fn client_frames() -> impl Iterator<Item = FrameSchema> {
-    frames()
-        .into_iter()
-        .filter(|frame| frame.sender == Sender::Client)
+    frames().into_iter().filter(|frame| frame.sender == Sender::Client)
 }
 
 fn with(frame: &Value, field: &str, value: Value) -> Value {
@@ -54,11 +50,7 @@ fn every_required_field_of_a_client_frame_is_missed() {
     for frame in client_frames() {
         for field in frame.schema["required"].as_array().expect("required") {
             let without = with(&least(&frame.kind), field.as_str().expect("a name"), Value::Null);
-            let expected = if field == "type" {
-                ErrorCode::UnknownType
-            } else {
-                ErrorCode::InvalidMessage
-            };
+            let expected = if field == "type" { ErrorCode::UnknownType } else { ErrorCode::InvalidMessage };
             assert_eq!(code(&without), Some(expected), "{without}");
         }
     }
@@ -66,9 +58,6 @@ fn every_required_field_of_a_client_frame_is_missed() {
 
 #[test]
 fn a_message_needs_one_of_its_two_names_for_the_text() {
-    assert_eq!(
-        code(&json!({ "type": "message" })),
-        Some(ErrorCode::InvalidMessage)
-    );
+    assert_eq!(code(&json!({ "type": "message" })), Some(ErrorCode::InvalidMessage));
     assert_eq!(code(&json!({ "type": "message", "text": "x" })), None);
 }

@@ -18,10 +18,7 @@ fn generated() -> BTreeMap<String, String> {
     name_statuses(&mut openapi);
     let mut files = BTreeMap::new();
     files.insert("openapi.yaml".to_owned(), page(&yaml::text(&openapi)));
-    files.insert(
-        "asyncapi.yaml".to_owned(),
-        page(&yaml::text(&asyncapi::description())),
-    );
+    files.insert("asyncapi.yaml".to_owned(), page(&yaml::text(&asyncapi::description())));
     for frame in asyncapi::frames() {
         let mut schema = json!({
             "$schema": "https://json-schema.org/draft/2020-12/schema",
@@ -38,18 +35,12 @@ fn generated() -> BTreeMap<String, String> {
 
 /// OpenAPI wants a description of every answer; where the handler gives none, the status's own words.
 fn name_statuses(openapi: &mut Value) {
-    let operations = openapi["paths"]
-        .as_object_mut()
-        .into_iter()
-        .flat_map(|paths| paths.values_mut());
-    let operations = operations
-        .filter_map(Value::as_object_mut)
-        .flat_map(|path| path.values_mut());
+    let operations = openapi["paths"].as_object_mut().into_iter().flat_map(|paths| paths.values_mut());
+    let operations = operations.filter_map(Value::as_object_mut).flat_map(|path| path.values_mut());
     for responses in operations.filter_map(|operation| operation["responses"].as_object_mut()) {
         for (status, response) in responses {
-            let words = http::StatusCode::from_bytes(status.as_bytes())
-                .ok()
-                .and_then(|s| s.canonical_reason());
+            let words =
+                http::StatusCode::from_bytes(status.as_bytes()).ok().and_then(|s| s.canonical_reason());
             if let (Some(words), Value::Object(response)) = (words, response) {
                 response.entry("description").or_insert_with(|| words.into());
             }
@@ -65,10 +56,8 @@ fn page(yaml: &str) -> String {
 fn sorted(value: Value) -> Value {
     match value {
         Value::Object(object) => {
-            let fields: BTreeMap<String, Value> = object
-                .into_iter()
-                .map(|(key, value)| (key, sorted(value)))
-                .collect();
+            let fields: BTreeMap<String, Value> =
+                object.into_iter().map(|(key, value)| (key, sorted(value))).collect();
             fields.into_iter().collect()
         }
         Value::Array(array) => array.into_iter().map(sorted).collect(),
@@ -85,18 +74,13 @@ fn schema_files() -> Vec<String> {
     let Ok(folder) = std::fs::read_dir(docs().join(SCHEMAS)) else {
         return Vec::new();
     };
-    folder
-        .filter_map(|entry| Some(format!("{SCHEMAS}/{}", entry.ok()?.file_name().to_str()?)))
-        .collect()
+    folder.filter_map(|entry| Some(format!("{SCHEMAS}/{}", entry.ok()?.file_name().to_str()?))).collect()
 }
 
 #[test]
 fn the_committed_descriptions_are_those_of_the_types() {
     let files = generated();
-    let stale: Vec<String> = schema_files()
-        .into_iter()
-        .filter(|file| !files.contains_key(file))
-        .collect();
+    let stale: Vec<String> = schema_files().into_iter().filter(|file| !files.contains_key(file)).collect();
     if std::env::var_os("UPDATE_DOCS").is_some() {
         std::fs::create_dir_all(docs().join(SCHEMAS)).expect("a folder");
         for (file, text) in &files {

@@ -28,20 +28,9 @@ fn events(there: bool) -> Vec<Event> {
     let (tool_call_id, tool_name, model) = ("call_1".to_owned(), "tool".to_owned(), "model".to_owned());
     let count = there.then_some(3);
     vec![
-        Event::Piece {
-            message_id,
-            text: "te".to_owned(),
-        },
-        Event::Answer {
-            message_id,
-            in_reply_to: message(),
-            text: text(),
-            stopped: there,
-        },
-        Event::Reply {
-            message_id,
-            text: text(),
-        },
+        Event::Piece { message_id, text: "te".to_owned() },
+        Event::Answer { message_id, in_reply_to: message(), text: text(), stopped: there },
+        Event::Reply { message_id, text: text() },
         Event::Discard { message_id },
         Event::ToolCall {
             tool_call_id: tool_call_id.clone(),
@@ -62,10 +51,7 @@ fn events(there: bool) -> Vec<Event> {
             arguments: arguments(there),
             expires_at: timestamp.clone(),
         },
-        Event::ModelCall {
-            model: model.clone(),
-            timestamp: timestamp.clone(),
-        },
+        Event::ModelCall { model: model.clone(), timestamp: timestamp.clone() },
         Event::ModelResponse {
             model,
             prompt_tokens: count,
@@ -74,14 +60,8 @@ fn events(there: bool) -> Vec<Event> {
             duration_ms: there.then_some(5),
             timestamp,
         },
-        Event::Escalation {
-            status: if there { Holder::Human } else { Holder::Ai },
-        },
-        Event::Failed {
-            code: ErrorCode::AgentFailed,
-            error: "Sorry.".to_owned(),
-            id: message(),
-        },
+        Event::Escalation { status: if there { Holder::Human } else { Holder::Ai } },
+        Event::Failed { code: ErrorCode::AgentFailed, error: "Sorry.".to_owned(), id: message() },
     ]
 }
 
@@ -90,48 +70,22 @@ fn sent() -> Vec<String> {
     let mut sent = Vec::new();
     for dialect in [Dialect::Portal, Dialect::Session] {
         let conversation_id = ConversationId(Uuid::from_u128(1));
-        let viewer = Viewer {
-            dialect,
-            telemetry: true,
-            conversation_id,
-            session_id: None,
-        };
+        let viewer = Viewer { dialect, telemetry: true, conversation_id, session_id: None };
         for event in [true, false].into_iter().flat_map(events) {
-            sent.extend(
-                viewer
-                    .frame(&event, Seq(9))
-                    .map(|frame| frame.to_wire(Some(&viewer))),
-            );
+            sent.extend(viewer.frame(&event, Seq(9)).map(|frame| frame.to_wire(Some(&viewer))));
         }
         for frame in [
-            ServerFrame::Connection {
-                status: ConnectionStatus::Connected,
-                last_seq: 0,
-            },
+            ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq: 0 },
             ServerFrame::Typing,
-            ServerFrame::Ack {
-                id: message(),
-                duplicate: false,
-            },
-            ServerFrame::Notice {
-                text: "text".to_owned(),
-            },
+            ServerFrame::Ack { id: message(), duplicate: false },
+            ServerFrame::Notice { text: "text".to_owned() },
             ServerFrame::Pong,
         ] {
             sent.push(frame.to_wire(Some(&viewer)));
         }
-        for code in ErrorCode::ALL
-            .into_iter()
-            .filter(|code| *code != ErrorCode::MethodNotAllowed)
-        {
+        for code in ErrorCode::ALL.into_iter().filter(|code| *code != ErrorCode::MethodNotAllowed) {
             let (id, retry_after) = (Some(message()), Some(1));
-            let frame = ServerFrame::Error {
-                code,
-                error: "No.".to_owned(),
-                id,
-                retry_after,
-                seq: None,
-            };
+            let frame = ServerFrame::Error { code, error: "No.".to_owned(), id, retry_after, seq: None };
             sent.push(frame.to_wire(Some(&viewer)));
         }
     }
@@ -176,11 +130,7 @@ fn every_frame_that_is_sent_is_as_its_schema_says() {
             assert_eq!(wrong(value, property), None, "{field}: {text}");
             unseen.remove(&format!("{kind}.{field}"));
         }
-        let required = schema["required"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str);
+        let required = schema["required"].as_array().into_iter().flatten().filter_map(Value::as_str);
         for field in required.filter(|field| !frame.contains_key(*field)) {
             panic!("{field} is missing: {text}");
         }

@@ -33,9 +33,7 @@ fn ordered(value: &Value) -> Yaml {
             keys.sort_by_key(|key| (place(key), *key));
             let pairs = keys.into_iter().filter_map(|key| Some((key, object.get(key)?)));
             Yaml::Mapping(
-                pairs
-                    .map(|(key, value)| (Yaml::from(key.as_str()), ordered(value)))
-                    .collect::<Mapping>(),
+                pairs.map(|(key, value)| (Yaml::from(key.as_str()), ordered(value))).collect::<Mapping>(),
             )
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {
@@ -45,10 +43,7 @@ fn ordered(value: &Value) -> Yaml {
 }
 
 fn place(key: &str) -> usize {
-    FIRST
-        .iter()
-        .position(|first| *first == key)
-        .unwrap_or(FIRST.len())
+    FIRST.iter().position(|first| *first == key).unwrap_or(FIRST.len())
 }
 
 #[test]

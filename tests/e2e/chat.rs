@@ -21,12 +21,8 @@ async fn a_portal_chats_and_finds_everything_again_over_rest() {
     assert!(text_of(&end).contains("Hello, e2e."));
     assert_eq!(ws.pieces(&end["message_id"]), text_of(&end));
     let kinds = ws.kinds();
-    let at = |kind: &str| {
-        kinds
-            .iter()
-            .position(|k| k == kind)
-            .unwrap_or_else(|| panic!("{kind} in {kinds:?}"))
-    };
+    let at =
+        |kind: &str| kinds.iter().position(|k| k == kind).unwrap_or_else(|| panic!("{kind} in {kinds:?}"));
     assert!(at("connection") < at("typing") && at("typing") < at("chunk") && at("chunk") < at("response"));
     let history = rest.history(&conversation).await;
     let said: Vec<&Value> = history.iter().map(|m| &m["content"]).collect();
@@ -83,14 +79,8 @@ async fn every_device_sees_the_same_numbered_frames_in_its_own_dialect() {
     let mut portal = Ws::portal(&user, &session.conversation()).await;
     let id = session.say("/tokens 50 200").await;
     let (a, b) = (session.end_of(&id).await, portal.end_of(&id).await);
-    assert_eq!(
-        (&a["type"], &b["type"]),
-        (&json!("assistant"), &json!("response"))
-    );
-    assert_eq!(
-        (&a["seq"], &a["message_id"], text_of(&a)),
-        (&b["seq"], &b["message_id"], text_of(&b))
-    );
+    assert_eq!((&a["type"], &b["type"]), (&json!("assistant"), &json!("response")));
+    assert_eq!((&a["seq"], &a["message_id"], text_of(&a)), (&b["seq"], &b["message_id"], text_of(&b)));
     assert_eq!(session.pieces(&a["message_id"]), portal.pieces(&b["message_id"]));
     assert!(session.kinds().iter().any(|k| k == "openai_call"));
     assert!(!portal.kinds().iter().any(|k| k == "openai_call"));
@@ -114,14 +104,11 @@ async fn a_message_sent_again_is_stored_and_answered_once_over_either_door() {
     let conversation = ws.conversation();
     let id = ws.say("just once").await;
     let end = ws.end_of(&id).await;
-    ws.send(&json!({"type": "message", "id": id, "content": "just once"}))
-        .await;
+    ws.send(&json!({"type": "message", "id": id, "content": "just once"})).await;
     let ack = ws.until(|f| f["type"] == "ack" && f["duplicate"] == true).await;
     assert_eq!(ack["id"], json!(id));
     let path = format!("/conversations/{conversation}/messages");
-    let again = Rest::of(&user)
-        .post(&path, json!({"content": "just once", "id": id}))
-        .await;
+    let again = Rest::of(&user).post(&path, json!({"content": "just once", "id": id})).await;
     assert_eq!(again.status, 200, "answered already");
     assert_eq!(again.body["response"]["id"], end["message_id"]);
     assert_eq!(Rest::of(&user).history(&conversation).await.len(), 2);
@@ -132,23 +119,13 @@ async fn a_message_sent_again_is_stored_and_answered_once_over_either_door() {
 async fn a_model_that_fails_for_good_ends_in_one_agent_failed_and_the_chat_goes_on() {
     let user = Stack::get().member("acme");
     let mut ws = Ws::session(&user).await;
-    assert!(
-        text_of(&ws.ask("/error 500 once").await).contains("/error 500 once"),
-        "asked again"
-    );
+    assert!(text_of(&ws.ask("/error 500 once").await).contains("/error 500 once"), "asked again");
     for directive in ["/error 400", "/error midstream", "/error garbage"] {
         let id = ws.say(directive).await;
         let end = ws.end_of(&id).await;
-        assert_eq!(
-            (&end["type"], &end["code"]),
-            (&json!("error"), &json!("agent_failed")),
-            "{directive}"
-        );
+        assert_eq!((&end["type"], &end["code"]), (&json!("error"), &json!("agent_failed")), "{directive}");
         let history = Rest::of(&user).history(&ws.conversation()).await;
-        let stored = history
-            .iter()
-            .find(|m| m["id"] == json!(id))
-            .expect("the message stays");
+        let stored = history.iter().find(|m| m["id"] == json!(id)).expect("the message stays");
         assert_eq!(stored["error"], "agent_failed");
     }
     assert!(text_of(&ws.ask("and on").await).contains("and on"));
@@ -162,22 +139,14 @@ async fn no_log_holds_a_token_or_a_messages_text() {
     let mut ws = Ws::session(&user).await;
     let canary = format!("canary{}", uuid::Uuid::new_v4().simple());
     ws.ask(&canary).await;
-    ws.raw(&format!(
-        "{{\"type\":\"message\",\"content\":\"{canary}\",\"id\":\"{canary}\"}}"
-    ))
-    .await;
+    ws.raw(&format!("{{\"type\":\"message\",\"content\":\"{canary}\",\"id\":\"{canary}\"}}")).await;
     ws.error().await;
     let path = format!("/conversations/{}/messages", ws.conversation());
-    Rest::of(&user)
-        .post(&path, json!({"content": canary, "id": "x"}))
-        .await;
+    Rest::of(&user).post(&path, json!({"content": canary, "id": "x"})).await;
     let jwt_secret = crate::tokens::secret();
     for (path, text) in stack.logs() {
-        for (what, secret) in [
-            ("a message", &canary),
-            ("a token", &user.token),
-            ("the secret", &jwt_secret),
-        ] {
+        for (what, secret) in [("a message", &canary), ("a token", &user.token), ("the secret", &jwt_secret)]
+        {
             assert!(!text.contains(secret.as_str()), "{} holds {what}", path.display());
         }
     }

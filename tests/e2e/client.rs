@@ -36,16 +36,10 @@ impl Ws {
         let url = format!("{}?{query}", Stack::get().url("ws_url"));
         let mut request = url.into_client_request().expect("a URL");
         for (name, value) in headers {
-            request
-                .headers_mut()
-                .insert(*name, value.parse().expect("a header"));
+            request.headers_mut().insert(*name, value.parse().expect("a header"));
         }
         match connect_async(request).await {
-            Ok((socket, _)) => Ok(Self {
-                socket,
-                frames: Vec::new(),
-                closed: None,
-            }),
+            Ok((socket, _)) => Ok(Self { socket, frames: Vec::new(), closed: None }),
             Err(tokio_tungstenite::tungstenite::Error::Http(refused)) => Err(refused.status().as_u16()),
             Err(error) => panic!("{error}"),
         }
@@ -68,9 +62,7 @@ impl Ws {
     /// Authenticates; the `connection` frame.
     pub async fn auth(&mut self, token: &str) -> Value {
         self.send(&json!({"type": "auth", "token": token})).await;
-        let frame = self
-            .until(|f| f["type"] == "connection" || f["type"] == "error")
-            .await;
+        let frame = self.until(|f| f["type"] == "connection" || f["type"] == "error").await;
         assert_eq!(frame["type"], "connection", "{frame}");
         frame
     }
@@ -80,17 +72,13 @@ impl Ws {
     }
 
     pub async fn raw(&mut self, text: &str) {
-        self.socket
-            .send(Message::text(text))
-            .await
-            .expect("the connection takes a frame");
+        self.socket.send(Message::text(text)).await.expect("the connection takes a frame");
     }
 
     /// Says something; the message's id.
     pub async fn say(&mut self, content: &str) -> String {
         let id = Uuid::new_v4().to_string();
-        self.send(&json!({"type": "message", "id": id, "content": content}))
-            .await;
+        self.send(&json!({"type": "message", "id": id, "content": content})).await;
         id
     }
 
@@ -102,17 +90,13 @@ impl Ws {
 
     /// The frame that ends the answer to a message.
     pub async fn end_of(&mut self, id: &str) -> Value {
-        self.until(|f| f["in_reply_to"] == id || f["type"] == "error" && f["id"] == id)
-            .await
+        self.until(|f| f["in_reply_to"] == id || f["type"] == "error" && f["id"] == id).await
     }
 
     /// The next frame; `None`: the connection was closed.
     pub async fn next(&mut self) -> Option<Value> {
         loop {
-            match timeout(LONG, self.socket.next())
-                .await
-                .expect("a frame within a minute")
-            {
+            match timeout(LONG, self.socket.next()).await.expect("a frame within a minute") {
                 Some(Ok(Message::Text(text))) => {
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
                     self.frames.push(frame.clone());
@@ -163,10 +147,7 @@ impl Ws {
 
     /// What came, by type.
     pub fn kinds(&self) -> Vec<String> {
-        self.frames
-            .iter()
-            .map(|f| f["type"].as_str().unwrap_or("?").to_owned())
-            .collect()
+        self.frames.iter().map(|f| f["type"].as_str().unwrap_or("?").to_owned()).collect()
     }
 
     /// The pieces of an answer, put together.
@@ -179,11 +160,7 @@ impl Ws {
     }
 
     pub fn conversation(&self) -> String {
-        let frame = self
-            .frames
-            .iter()
-            .find(|f| f["type"] == "connection")
-            .expect("authenticated");
+        let frame = self.frames.iter().find(|f| f["type"] == "connection").expect("authenticated");
         frame["conversation_id"].as_str().expect("an id").to_owned()
     }
 
@@ -195,10 +172,7 @@ impl Ws {
 
 /// The text of a piece or of a whole answer.
 pub fn text_of(frame: &Value) -> &str {
-    frame["text"]
-        .as_str()
-        .or(frame["content"].as_str())
-        .unwrap_or_default()
+    frame["text"].as_str().or(frame["content"].as_str()).unwrap_or_default()
 }
 
 /// An answer over REST.
@@ -221,14 +195,8 @@ impl Rest {
     }
 
     pub fn with(token: Option<String>) -> Self {
-        let config = ClientConfig {
-            allow_plain: true,
-            ..ClientConfig::default()
-        };
-        Self {
-            token,
-            client: Client::new(config),
-        }
+        let config = ClientConfig { allow_plain: true, ..ClientConfig::default() };
+        Self { token, client: Client::new(config) }
     }
 
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
@@ -256,11 +224,7 @@ impl Rest {
         let (status, headers) = (response.status.as_u16(), response.headers);
         let bytes = response.body.collect(10_000_000).await.expect("a body");
         let body = serde_json::from_slice(&bytes).unwrap_or(Value::Null);
-        Answer {
-            status,
-            headers,
-            body,
-        }
+        Answer { status, headers, body }
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -286,9 +250,7 @@ impl Rest {
 
     /// The whole history, oldest first.
     pub async fn history(&self, conversation: &str) -> Vec<Value> {
-        let answer = self
-            .get(&format!("/conversations/{conversation}/messages?limit=200"))
-            .await;
+        let answer = self.get(&format!("/conversations/{conversation}/messages?limit=200")).await;
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body.as_array().expect("a list").clone()
     }

@@ -38,12 +38,7 @@ async fn get_or_create_calls_that_race_end_in_one_conversation() {
         });
         let answers = join_all((0..8).map(|_| rest.post("/conversations", body.clone()))).await;
         let made = answers.iter().filter(|a| a.status == 201).count();
-        assert_eq!(
-            made,
-            1,
-            "{:?}",
-            answers.iter().map(|a| a.status).collect::<Vec<_>>()
-        );
+        assert_eq!(made, 1, "{:?}", answers.iter().map(|a| a.status).collect::<Vec<_>>());
         assert!(answers.iter().all(|a| a.body["id"] == answers[0].body["id"]));
     }
 }

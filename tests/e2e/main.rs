@@ -1,6 +1,15 @@
 //! End to end: the real function binaries on the local stack, driven by a real WebSocket client and over HTTP. It
 //! looks inside nothing but what an operator may: Postgres as administrator, to see that nothing changed.
 
+#![allow(
+    clippy::disallowed_methods,
+    clippy::expect_used,
+    clippy::indexing_slicing,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops at what it did not expect, and reads the machine's clock and environment"
+)]
+
 mod bad_input;
 mod chat;
 mod client;

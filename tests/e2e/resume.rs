@@ -12,8 +12,7 @@ use crate::stack::{Stack, User};
 /// Reconnects under a session with the last `seq` seen.
 async fn back(user: &User, session: &str, last_seq: i64) -> Ws {
     let mut ws = Ws::open(&format!("session_id={session}")).await;
-    ws.send(&json!({"type": "auth", "token": user.token, "last_seq": last_seq}))
-        .await;
+    ws.send(&json!({"type": "auth", "token": user.token, "last_seq": last_seq})).await;
     ws.until(|f| f["type"] == "connection").await;
     ws
 }
@@ -43,18 +42,9 @@ async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> usize {
     }
     seen.extend(ws.frames.iter().filter(|f| f["seq"].is_i64()).cloned());
     let seqs: Vec<i64> = seen.iter().filter_map(|f| f["seq"].as_i64()).collect();
-    assert!(
-        seqs.windows(2).all(|w| w[0] < w[1]),
-        "cut after {cut}: a frame came twice or out of order"
-    );
-    assert!(
-        !ws.frames.iter().any(|f| f["code"] == "replay_gap"),
-        "cut after {cut}: a gap"
-    );
-    let end = seen
-        .iter()
-        .find(|f| f["in_reply_to"] == json!(id))
-        .expect("the end");
+    assert!(seqs.windows(2).all(|w| w[0] < w[1]), "cut after {cut}: a frame came twice or out of order");
+    assert!(!ws.frames.iter().any(|f| f["code"] == "replay_gap"), "cut after {cut}: a gap");
+    let end = seen.iter().find(|f| f["in_reply_to"] == json!(id)).expect("the end");
     let pieces: String = seen
         .iter()
         .filter(|f| f["streaming"] == true && f["message_id"] == end["message_id"])
@@ -75,18 +65,11 @@ async fn an_answer_of_500_frames_cut_after_every_frame_and_resumed_is_whole_501_
         let user = user.clone();
         tokio::spawn(async move { cut_once(&user, cut, 500, 45).await })
     });
-    let frames: Vec<usize> = runs
-        .buffer_unordered(60)
-        .map(|run| run.expect("a run"))
-        .collect()
-        .await;
+    let frames: Vec<usize> = runs.buffer_unordered(60).map(|run| run.expect("a run")).collect().await;
     assert_eq!(frames.len(), 501);
     let most = frames.iter().max().copied().unwrap_or_default();
     println!("501 of 501 runs whole; up to {most} numbered frames each");
-    assert!(
-        most >= 450,
-        "the answer came in {most} frames: too few to cut at each"
-    );
+    assert!(most >= 450, "the answer came in {most} frames: too few to cut at each");
 }
 
 /// proves CHAT-09, CHAT-10
@@ -165,11 +148,7 @@ async fn resume_starts_over_once_and_only_before_the_first_new_frame() {
     again.send(&json!({"type": "resume", "after": 0})).await;
     assert_eq!(again.error().await, "invalid_message");
     ws.send(&json!({"type": "resume", "after": 0})).await;
-    assert_eq!(
-        ws.error().await,
-        "invalid_message",
-        "last_seq in auth was this connection's resume"
-    );
+    assert_eq!(ws.error().await, "invalid_message", "last_seq in auth was this connection's resume");
     let mut beyond = back(&user, &session, 1_000_000).await;
     assert_eq!(beyond.error().await, "replay_gap");
     assert!(text_of(&beyond.ask("live").await).contains("live"));

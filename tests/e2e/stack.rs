@@ -37,11 +37,7 @@ impl Stack {
         let exe = std::env::current_exe().expect("this test's path");
         let target = exe.ancestors().nth(2).expect("target/local");
         let local = target.join("local");
-        assert!(
-            local.exists(),
-            "build the stack first: make build-local ({} is missing)",
-            local.display()
-        );
+        assert!(local.exists(), "build the stack first: make build-local ({} is missing)", local.display());
         let state = std::env::temp_dir().join(format!("konstruct-e2e-{}", std::process::id()));
         std::fs::create_dir_all(&state).expect("a state folder");
         let log = std::fs::File::create(state.join("local.log")).expect("a log");
@@ -75,9 +71,7 @@ impl Stack {
     }
 
     pub fn url(&self, name: &str) -> &str {
-        self.info[name]
-            .as_str()
-            .unwrap_or_else(|| panic!("stack.json has no {name}"))
+        self.info[name].as_str().unwrap_or_else(|| panic!("stack.json has no {name}"))
     }
 
     fn tenant(&self, slug: &str) -> &Value {
@@ -93,10 +87,7 @@ impl Stack {
     pub fn agents(&self, slug: &str) -> (String, String) {
         let agents = self.tenant(slug)["agents"].as_array().expect("agents");
         let id = |default: bool| {
-            let agent = agents
-                .iter()
-                .find(|a| a["is_default"] == default)
-                .expect("an agent");
+            let agent = agents.iter().find(|a| a["is_default"] == default).expect("an agent");
             agent["id"].as_str().expect("an id").to_owned()
         };
         (id(true), id(false))
@@ -105,17 +96,9 @@ impl Stack {
     /// The n-th user of a role.
     pub fn user(&self, slug: &str, role: &str, n: usize) -> User {
         let users = self.tenant(slug)["users"].as_array().expect("users");
-        let user = users
-            .iter()
-            .filter(|u| u["role"] == role)
-            .nth(n)
-            .expect("a demo user");
+        let user = users.iter().filter(|u| u["role"] == role).nth(n).expect("a demo user");
         let text = |field: &str| user[field].as_str().expect("a text").to_owned();
-        User {
-            id: text("id"),
-            tenant: self.tenant_id(slug),
-            token: text("token"),
-        }
+        User { id: text("id"), tenant: self.tenant_id(slug), token: text("token") }
     }
 
     pub fn member(&self, slug: &str) -> User {
@@ -127,10 +110,7 @@ impl Stack {
     }
 
     pub fn platform_admin_token(&self) -> String {
-        self.info["platform_admin"]["token"]
-            .as_str()
-            .expect("a token")
-            .to_owned()
+        self.info["platform_admin"]["token"].as_str().expect("a token").to_owned()
     }
 
     /// A digest of every row of a tenant, table by table: equal before and after means nothing changed.

@@ -20,19 +20,10 @@ async fn a_stop_from_another_device_keeps_what_was_written_and_marks_it() {
     assert_eq!(ws.pieces(&a["message_id"]), text_of(&a));
     assert!(text_of(&a).split(' ').count() < 500);
     let history = Rest::of(&user).history(&ws.conversation()).await;
-    let stored = history
-        .iter()
-        .find(|m| m["in_reply_to"] == json!(id))
-        .expect("the stopped answer");
-    assert_eq!(
-        (&stored["stopped"], stored["content"].as_str()),
-        (&json!(true), Some(text_of(&a)))
-    );
+    let stored = history.iter().find(|m| m["in_reply_to"] == json!(id)).expect("the stopped answer");
+    assert_eq!((&stored["stopped"], stored["content"].as_str()), (&json!(true), Some(text_of(&a))));
     other.send(&json!({"type": "cancel"})).await;
-    assert!(
-        text_of(&ws.ask("and on").await).contains("and on"),
-        "a stop after the end does nothing"
-    );
+    assert!(text_of(&ws.ask("and on").await).contains("and on"), "a stop after the end does nothing");
 }
 
 /// proves CHAT-11
@@ -56,9 +47,7 @@ async fn a_reset_stops_the_answer_then_everything_said_is_gone_and_seq_goes_on()
     let conversation = ws.conversation();
     let id = ws.say("/tokens 500 50").await;
     ws.until(|f| f["streaming"] == true).await;
-    let reset = rest
-        .call("DELETE", &format!("/conversations/{conversation}"), None)
-        .await;
+    let reset = rest.call("DELETE", &format!("/conversations/{conversation}"), None).await;
     assert_eq!(reset.status, 204, "{}", reset.body);
     let end = ws.end_of(&id).await;
     assert_eq!(end["stopped"], true);
@@ -66,17 +55,8 @@ async fn a_reset_stops_the_answer_then_everything_said_is_gone_and_seq_goes_on()
     assert_eq!(rest.history(&conversation).await.len(), 0);
     let next = ws.ask("/history").await;
     assert!(next["seq"].as_i64() > end["seq"].as_i64());
-    assert!(
-        !text_of(&next).contains("w1"),
-        "the agent remembers what was reset"
-    );
-    ws.send(&json!({"type": "message", "id": id, "content": "/tokens 500 50"}))
-        .await;
-    let ack = ws
-        .until(|f| f["type"] == "ack" && f["id"] == json!(id) && f["duplicate"] == true)
-        .await;
-    assert_eq!(
-        ack["duplicate"], true,
-        "a resend of what was reset remains a copy"
-    );
+    assert!(!text_of(&next).contains("w1"), "the agent remembers what was reset");
+    ws.send(&json!({"type": "message", "id": id, "content": "/tokens 500 50"})).await;
+    let ack = ws.until(|f| f["type"] == "ack" && f["id"] == json!(id) && f["duplicate"] == true).await;
+    assert_eq!(ack["duplicate"], true, "a resend of what was reset remains a copy");
 }

@@ -10,10 +10,8 @@ use crate::stack::{Stack, User};
 /// The claims of a good token.
 pub fn claims(user: &User, role: &str) -> Value {
     let jwt = &Stack::get().info["jwt"];
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .expect("after 1970")
-        .as_secs();
+    let now =
+        std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).expect("after 1970").as_secs();
     json!({
         "sub": user.id, "role": role, "tenant_id": user.tenant,
         "iss": jwt["issuer"], "aud": jwt["audience"], "iat": now, "exp": now + 3600,
@@ -31,19 +29,12 @@ pub fn sign(header: &Value, claims: &Value, secret: &str) -> String {
 
 /// The stack's own secret.
 pub fn secret() -> String {
-    Stack::get().info["jwt"]["secret"]
-        .as_str()
-        .expect("a secret")
-        .to_owned()
+    Stack::get().info["jwt"]["secret"].as_str().expect("a secret").to_owned()
 }
 
 /// A good token of a user.
 pub fn mint(user: &User, role: &str) -> String {
-    sign(
-        &json!({"alg": "HS256", "typ": "JWT"}),
-        &claims(user, role),
-        &secret(),
-    )
+    sign(&json!({"alg": "HS256", "typ": "JWT"}), &claims(user, role), &secret())
 }
 
 /// Tokens that must be refused, each with what is wrong with it.
@@ -67,37 +58,13 @@ pub fn bad_tokens(user: &User) -> Vec<(&'static str, String)> {
     let valid = sign(&header, &good, &secret());
     vec![
         ("no token at all", "x".to_owned()),
-        (
-            "another secret",
-            sign(&header, &good, "another-secret-of-at-least-32-bytes!"),
-        ),
+        ("another secret", sign(&header, &good, "another-secret-of-at-least-32-bytes!")),
         ("alg none with a signature", unsigned),
         ("alg none without one", stripped),
         ("alg HS384", sign(&json!({"alg": "HS384"}), &good, &secret())),
-        (
-            "crit",
-            sign(
-                &json!({"alg": "HS256", "crit": ["b64"], "b64": false}),
-                &good,
-                &secret(),
-            ),
-        ),
-        (
-            "jku",
-            sign(
-                &json!({"alg": "HS256", "jku": "https://evil.example/keys"}),
-                &good,
-                &secret(),
-            ),
-        ),
-        (
-            "x5u",
-            sign(
-                &json!({"alg": "HS256", "x5u": "https://evil.example/cert"}),
-                &good,
-                &secret(),
-            ),
-        ),
+        ("crit", sign(&json!({"alg": "HS256", "crit": ["b64"], "b64": false}), &good, &secret())),
+        ("jku", sign(&json!({"alg": "HS256", "jku": "https://evil.example/keys"}), &good, &secret())),
+        ("x5u", sign(&json!({"alg": "HS256", "x5u": "https://evil.example/cert"}), &good, &secret())),
         ("a changed signature", format!("{}A", &valid[..valid.len() - 1])),
         ("expired", with(json!({"exp": 1_000}))),
         ("not valid yet", with(json!({"nbf": 4_000_000_000_u64}))),

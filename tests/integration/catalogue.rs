@@ -11,32 +11,18 @@ const NO_TENANT: [&str; 1] = ["refinery_schema_history"];
 /// Tables that are a tenant, or belong to several.
 const ABOVE_TENANTS: [&str; 2] = ["tenants", "portal_users"];
 /// Indexes of roles that read across tenants; none is unique.
-const ACROSS_TENANTS: [&str; 4] = [
-    "tenant_members_by_user",
-    "web_conversations_by_id",
-    "web_conversations_of_all",
-    "turns_due_of_all",
-];
+const ACROSS_TENANTS: [&str; 4] =
+    ["tenant_members_by_user", "web_conversations_by_id", "web_conversations_of_all", "turns_due_of_all"];
 const TENANT: &str = "NULLIF(current_setting('app.current_tenant'::text, true), ''::text)";
 
 /// The first column of each row of a query, as text.
 async fn list(app: &TestApp, sql: &str) -> Vec<String> {
-    app.root
-        .query(sql, &[])
-        .await
-        .unwrap()
-        .iter()
-        .map(|row| row.get(0))
-        .collect()
+    app.root.query(sql, &[]).await.unwrap().iter().map(|row| row.get(0)).collect()
 }
 
 async fn tables(app: &TestApp) -> Vec<String> {
     let sql = "SELECT relname::text FROM pg_class WHERE relkind IN ('r', 'p', 'm') AND relnamespace = 'public'::regnamespace";
-    list(app, sql)
-        .await
-        .into_iter()
-        .filter(|table| !NO_TENANT.contains(&table.as_str()))
-        .collect()
+    list(app, sql).await.into_iter().filter(|table| !NO_TENANT.contains(&table.as_str())).collect()
 }
 
 /// proves TEN-01
@@ -49,11 +35,7 @@ async fn every_table_has_row_level_security_and_forces_it() {
     assert_eq!(list(&app, sql).await, NO_TENANT);
     let seen = "SELECT table_name::text FROM information_schema.role_table_grants
         WHERE table_name = 'refinery_schema_history' AND grantee <> 'konstruct_owner'";
-    assert_eq!(
-        list(&app, seen).await,
-        [""; 0],
-        "what is not secured is granted to nobody"
-    );
+    assert_eq!(list(&app, seen).await, [""; 0], "what is not secured is granted to nobody");
 }
 
 /// proves TEN-01
@@ -74,15 +56,8 @@ async fn every_policy_is_the_tenants_own_or_one_of_the_named_doors() {
         match policy.as_str() {
             "tenant_only" => {
                 let column = if table == "tenants" { "id" } else { "tenant_id" };
-                assert!(
-                    qual.starts_with(&format!("({column} = ( SELECT ({TENANT})::uuid")),
-                    "{what}"
-                );
-                assert_eq!(
-                    (roles, command.as_str()),
-                    (vec!["public".to_owned()], "ALL"),
-                    "{what}"
-                );
+                assert!(qual.starts_with(&format!("({column} = ( SELECT ({TENANT})::uuid")), "{what}");
+                assert_eq!((roles, command.as_str()), (vec!["public".to_owned()], "ALL"), "{what}");
                 tenant_only.insert(table);
             }
             "members_only" => {
@@ -128,11 +103,7 @@ async fn the_roles_of_the_service_own_nothing_and_cannot_bypass_anything() {
     assert_eq!(list(&app, functions).await, [""; 0]);
     let member_of = "SELECT m.roleid::regrole::text FROM pg_auth_members m
         WHERE m.member IN ('konstruct_app'::regrole, 'konstruct_platform'::regrole)";
-    assert_eq!(
-        list(&app, member_of).await,
-        [""; 0],
-        "a member could set that role"
-    );
+    assert_eq!(list(&app, member_of).await, [""; 0], "a member could set that role");
     let logs_in = "SELECT rolname::text FROM pg_roles WHERE rolname = 'konstruct_directory' AND rolcanlogin";
     assert_eq!(list(&app, logs_in).await, [""; 0]);
     let owner =
@@ -156,10 +127,7 @@ async fn every_key_of_a_tenants_table_starts_with_the_tenant() {
             continue;
         }
         let across = !unique && ACROSS_TENANTS.contains(&index.as_str());
-        assert!(
-            first == "tenant_id" || across,
-            "{table}: {index} starts with {first}"
-        );
+        assert!(first == "tenant_id" || across, "{table}: {index} starts with {first}");
     }
 }
 
@@ -182,15 +150,9 @@ async fn every_reference_between_tenants_tables_carries_the_tenant() {
         match to.as_str() {
             "tenants" => assert_eq!(columns, ["tenant_id"], "{what}"),
             "portal_users" => assert_eq!(referenced, ["id"], "{what}"),
-            _ => assert!(
-                columns[0] == "tenant_id" && referenced[0] == "tenant_id",
-                "{what}"
-            ),
+            _ => assert!(columns[0] == "tenant_id" && referenced[0] == "tenant_id", "{what}"),
         }
-        assert_ne!(
-            to, "tenant_members",
-            "deleting a member is hindered by nothing: {what}"
-        );
+        assert_ne!(to, "tenant_members", "deleting a member is hindered by nothing: {what}");
     }
 }
 
@@ -210,10 +172,7 @@ async fn closed_sets_are_text_with_a_check() {
         "'ai'::text, 'human'::text",
     ];
     for set in sets {
-        assert!(
-            checks.iter().any(|check| check.contains(set)),
-            "{set}: {checks:?}"
-        );
+        assert!(checks.iter().any(|check| check.contains(set)), "{set}: {checks:?}");
     }
 }
 
@@ -225,11 +184,7 @@ async fn the_database_knows_exactly_the_channels_of_the_code() {
         JOIN pg_attribute a ON a.attrelid = c.conrelid AND a.attnum = ANY (c.conkey)
         WHERE c.contype = 'c' AND a.attname = 'channel'";
     let checks = list(&app, sql).await;
-    assert_eq!(
-        checks.len(),
-        2,
-        "channel_connections and web_conversations: {checks:?}"
-    );
+    assert_eq!(checks.len(), 2, "channel_connections and web_conversations: {checks:?}");
     let names: BTreeSet<&str> = Channel::ALL.into_iter().map(Channel::as_str).collect();
     for check in checks {
         let listed: BTreeSet<&str> = check.split('\'').skip(1).step_by(2).collect();
@@ -257,19 +212,12 @@ async fn functions_that_see_more_than_their_caller_are_the_directorys() {
         WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
     let rows = app.root.query(sql, &[]).await.unwrap();
     let names: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(
-        names,
-        ["conversation_tenant", "due_turns"].map(str::to_owned).into()
-    );
+    assert_eq!(names, ["conversation_tenant", "due_turns"].map(str::to_owned).into());
     for row in rows {
         let name: String = row.get(0);
         assert_eq!(row.get::<_, String>(1), "konstruct_directory", "{name}");
         assert_eq!(row.get::<_, String>(2), "directory", "{name}");
-        assert_eq!(
-            row.get::<_, String>(3),
-            "search_path=pg_catalog, pg_temp",
-            "{name}"
-        );
+        assert_eq!(row.get::<_, String>(3), "search_path=pg_catalog, pg_temp", "{name}");
         assert!(!row.get::<_, bool>(4), "{name} is not for everybody");
         assert!(row.get::<_, bool>(5), "{name} is for the service");
     }
@@ -302,11 +250,7 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
     assert_eq!(list(&app, written).await, [""; 0]);
     let config = "SELECT grantee::text FROM information_schema.column_privileges
         WHERE table_name = 'channel_connections' AND column_name = 'config' AND grantee <> 'konstruct_owner'";
-    assert_eq!(
-        list(&app, config).await,
-        [""; 0],
-        "a channel's secrets are nobody's business yet"
-    );
+    assert_eq!(list(&app, config).await, [""; 0], "a channel's secrets are nobody's business yet");
 }
 
 /// proves TEN-04
@@ -354,29 +298,14 @@ async fn uniques_cascade_and_index_are_as_the_specification_says() {
     let constraints = list(&app, sql).await;
     let has = |text: &str| assert!(constraints.iter().any(|c| c == text), "{text}: {constraints:#?}");
     has("web_conversations UNIQUE (tenant_id, agent_id, user_id, session_id)");
-    has(
-        "web_conversation_messages FOREIGN KEY (tenant_id, conversation_id) REFERENCES \
-         web_conversations(tenant_id, id) ON DELETE CASCADE",
-    );
-    let users: BTreeMap<&str, ()> = constraints
-        .iter()
-        .filter_map(|c| c.strip_prefix("portal_users "))
-        .map(|c| (c, ()))
-        .collect();
-    assert_eq!(
-        users.into_keys().collect::<Vec<_>>(),
-        ["PRIMARY KEY (id)", "UNIQUE (email)"]
-    );
-    let indexes = list(
-        &app,
-        "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'",
-    )
-    .await;
+    has("web_conversation_messages FOREIGN KEY (tenant_id, conversation_id) REFERENCES \
+         web_conversations(tenant_id, id) ON DELETE CASCADE");
+    let users: BTreeMap<&str, ()> =
+        constraints.iter().filter_map(|c| c.strip_prefix("portal_users ")).map(|c| (c, ())).collect();
+    assert_eq!(users.into_keys().collect::<Vec<_>>(), ["PRIMARY KEY (id)", "UNIQUE (email)"]);
+    let indexes = list(&app, "SELECT indexdef FROM pg_indexes WHERE schemaname = 'public'").await;
     let by_time = "ON public.web_conversation_messages USING btree (tenant_id, conversation_id, created_at)";
-    assert!(
-        indexes.iter().any(|index| index.contains(by_time)),
-        "{indexes:#?}"
-    );
+    assert!(indexes.iter().any(|index| index.contains(by_time)), "{indexes:#?}");
 }
 
 /// proves TEN-04
@@ -388,19 +317,11 @@ async fn deleting_a_member_or_a_conversation_takes_what_it_should_and_no_more() 
     app.message(&tenant, conversation, "hello").await;
     app.remove_member(tenant.id, tenant.user).await;
     let messages = "SELECT 1 FROM web_conversation_messages WHERE tenant_id = $1";
-    assert_eq!(
-        app.count(messages, &[&tenant.id.0]).await,
-        1,
-        "removing a member deletes nothing"
-    );
+    assert_eq!(app.count(messages, &[&tenant.id.0]).await, 1, "removing a member deletes nothing");
     let sql = "DELETE FROM web_conversations WHERE tenant_id = $1";
     app.root.execute(sql, &[&tenant.id.0]).await.unwrap();
     assert_eq!(app.count(messages, &[&tenant.id.0]).await, 0);
-    assert_eq!(
-        app.count("SELECT 1 FROM turns WHERE tenant_id = $1", &[&tenant.id.0])
-            .await,
-        0
-    );
+    assert_eq!(app.count("SELECT 1 FROM turns WHERE tenant_id = $1", &[&tenant.id.0]).await, 0);
 }
 
 /// proves TEN-01
@@ -408,9 +329,7 @@ async fn deleting_a_member_or_a_conversation_takes_what_it_should_and_no_more() 
 async fn migrating_again_changes_nothing() {
     let app = TestApp::alone().await;
     let url = app.world.postgres_url("konstruct_owner");
-    let again = tokio::join!(
-        konstruct_postgres::migrate::migrate(&url),
-        konstruct_postgres::migrate::migrate(&url)
-    );
+    let again =
+        tokio::join!(konstruct_postgres::migrate::migrate(&url), konstruct_postgres::migrate::migrate(&url));
     assert_eq!((again.0.unwrap().len(), again.1.unwrap().len()), (0, 0));
 }

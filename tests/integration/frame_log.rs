@@ -31,29 +31,18 @@ const fn writer(fence: i64, number: u64) -> Writer {
 
 /// An agent of this fence at this running number.
 fn agent(fence: i64, number: u64) -> Writer {
-    Writer {
-        name: format!("f{fence}"),
-        ..writer(fence, number)
-    }
+    Writer { name: format!("f{fence}"), ..writer(fence, number) }
 }
 
 const fn frames(events: &[Event]) -> Append<'_> {
-    Append {
-        events,
-        unless_stopped: None,
-        keep_from: None,
-    }
+    Append { events, unless_stopped: None, keep_from: None }
 }
 
 impl Log {
     async fn begun() -> Self {
         let app = TestApp::start().await;
-        let log = Self {
-            app,
-            tenant: TenantId(id()),
-            conversation: ConversationId(id()),
-            answer: MessageId(id()),
-        };
+        let log =
+            Self { app, tenant: TenantId(id()), conversation: ConversationId(id()), answer: MessageId(id()) };
         log.begin(0).await;
         log
     }
@@ -74,17 +63,11 @@ impl Log {
     }
 
     fn piece(&self, text: &str) -> Event {
-        Event::Piece {
-            message_id: self.answer,
-            text: text.to_owned(),
-        }
+        Event::Piece { message_id: self.answer, text: text.to_owned() }
     }
 
     async fn append(&self, writer: &Writer, append: Append<'_>) -> Appended {
-        self.redis()
-            .append(self.tenant, self.conversation, writer, append)
-            .await
-            .unwrap()
+        self.redis().append(self.tenant, self.conversation, writer, append).await.unwrap()
     }
 
     /// Appends so many pieces and expects them to be logged under these numbers.
@@ -99,25 +82,13 @@ impl Log {
     }
 
     async fn all(&self) -> Vec<(Seq, Event)> {
-        self.redis()
-            .frames_after(self.tenant, self.conversation, Seq(0), usize::MAX >> 1)
-            .await
-            .unwrap()
+        self.redis().frames_after(self.tenant, self.conversation, Seq(0), usize::MAX >> 1).await.unwrap()
     }
 
     fn live(&self, connection_id: &str, joined: i64) -> LiveConnection {
         let conversation_id = self.conversation;
-        let viewer = Viewer {
-            dialect: Dialect::Portal,
-            telemetry: false,
-            conversation_id,
-            session_id: None,
-        };
-        LiveConnection {
-            connection_id: connection_id.to_owned(),
-            joined: Seq(joined),
-            viewer,
-        }
+        let viewer = Viewer { dialect: Dialect::Portal, telemetry: false, conversation_id, session_id: None };
+        LiveConnection { connection_id: connection_id.to_owned(), joined: Seq(joined), viewer }
     }
 }
 
@@ -143,11 +114,7 @@ async fn an_append_that_is_tried_again_logs_nothing_twice() {
     log.expect(&agent(1, 2), 1, 3).await;
     log.expect(&agent(1, 2), 1, 3).await;
     assert_eq!(log.all().await.len(), 3);
-    let stranger = Writer {
-        fence: None,
-        name: "w1".to_owned(),
-        ..writer(0, 1)
-    };
+    let stranger = Writer { fence: None, name: "w1".to_owned(), ..writer(0, 1) };
     log.expect(&stranger, 1, 4).await;
     log.expect(&agent(1, 2), 1, 3).await;
     assert_eq!(log.all().await.len(), 4, "running numbers count per writer");
@@ -158,31 +125,11 @@ async fn an_append_that_is_tried_again_logs_nothing_twice() {
 async fn a_fenced_off_agent_writes_nothing() {
     let log = Log::begun().await;
     log.expect(&agent(2, 1), 1, 1).await;
-    assert_eq!(
-        log.append(&agent(1, 1), frames(&[log.piece("x")])).await,
-        Appended::Fenced
-    );
-    let fencing = log
-        .redis()
-        .fence_log(log.tenant, log.conversation, &agent(3, 0))
-        .await
-        .unwrap();
-    assert_eq!(
-        fencing,
-        Fencing::Done {
-            last: Seq(1),
-            cancelled: None
-        }
-    );
-    assert_eq!(
-        log.append(&agent(2, 2), frames(&[log.piece("x")])).await,
-        Appended::Fenced
-    );
-    let fencing = log
-        .redis()
-        .fence_log(log.tenant, log.conversation, &agent(2, 0))
-        .await
-        .unwrap();
+    assert_eq!(log.append(&agent(1, 1), frames(&[log.piece("x")])).await, Appended::Fenced);
+    let fencing = log.redis().fence_log(log.tenant, log.conversation, &agent(3, 0)).await.unwrap();
+    assert_eq!(fencing, Fencing::Done { last: Seq(1), cancelled: None });
+    assert_eq!(log.append(&agent(2, 2), frames(&[log.piece("x")])).await, Appended::Fenced);
+    let fencing = log.redis().fence_log(log.tenant, log.conversation, &agent(2, 0)).await.unwrap();
     assert_eq!(fencing, Fencing::Fenced);
     assert_eq!(log.all().await.len(), 1);
 }
@@ -192,28 +139,12 @@ async fn a_fenced_off_agent_writes_nothing() {
 async fn an_older_epoch_is_superseded_and_a_newer_one_raises_the_log() {
     let log = Log::begun().await;
     log.expect(&agent(1, 1), 1, 1).await;
-    log.redis()
-        .raise_log_epoch(log.tenant, log.conversation, Epoch(2))
-        .await
-        .unwrap();
-    assert_eq!(
-        log.append(&agent(1, 2), frames(&[log.piece("x")])).await,
-        Appended::Superseded
-    );
-    let fencing = log
-        .redis()
-        .fence_log(log.tenant, log.conversation, &agent(2, 0))
-        .await
-        .unwrap();
+    log.redis().raise_log_epoch(log.tenant, log.conversation, Epoch(2)).await.unwrap();
+    assert_eq!(log.append(&agent(1, 2), frames(&[log.piece("x")])).await, Appended::Superseded);
+    let fencing = log.redis().fence_log(log.tenant, log.conversation, &agent(2, 0)).await.unwrap();
     assert_eq!(fencing, Fencing::Superseded);
-    log.redis()
-        .raise_log_epoch(log.tenant, log.conversation, Epoch(1))
-        .await
-        .unwrap();
-    let newer = |epoch, number| Writer {
-        epoch: Epoch(epoch),
-        ..agent(2, number)
-    };
+    log.redis().raise_log_epoch(log.tenant, log.conversation, Epoch(1)).await.unwrap();
+    let newer = |epoch, number| Writer { epoch: Epoch(epoch), ..agent(2, number) };
     assert_eq!(
         log.append(&newer(1, 1), frames(&[log.piece("x")])).await,
         Appended::Superseded,
@@ -233,38 +164,16 @@ async fn a_cancel_mark_refuses_pieces_of_its_own_message_only() {
     let log = Log::begun().await;
     let (question, other) = (MessageId(id()), MessageId(id()));
     let piece = [log.piece("x")];
-    let of = |message| Append {
-        unless_stopped: Some(message),
-        ..frames(&piece)
-    };
-    log.redis()
-        .mark_cancelled(log.tenant, log.conversation, question)
-        .await
-        .unwrap();
+    let of = |message| Append { unless_stopped: Some(message), ..frames(&piece) };
+    log.redis().mark_cancelled(log.tenant, log.conversation, question).await.unwrap();
     assert_eq!(log.append(&agent(1, 1), of(question)).await, Appended::Stopped);
-    assert!(matches!(
-        log.append(&agent(1, 2), of(other)).await,
-        Appended::Logged { .. }
-    ));
+    assert!(matches!(log.append(&agent(1, 2), of(other)).await, Appended::Logged { .. }));
     assert!(
-        matches!(
-            log.append(&agent(1, 3), frames(&piece)).await,
-            Appended::Logged { .. }
-        ),
+        matches!(log.append(&agent(1, 3), frames(&piece)).await, Appended::Logged { .. }),
         "the final frame"
     );
-    let fencing = log
-        .redis()
-        .fence_log(log.tenant, log.conversation, &agent(2, 0))
-        .await
-        .unwrap();
-    assert_eq!(
-        fencing,
-        Fencing::Done {
-            last: Seq(2),
-            cancelled: Some(question)
-        }
-    );
+    let fencing = log.redis().fence_log(log.tenant, log.conversation, &agent(2, 0)).await.unwrap();
+    assert_eq!(fencing, Fencing::Done { last: Seq(2), cancelled: Some(question) });
 }
 
 /// proves CHAT-09
@@ -272,41 +181,19 @@ async fn a_cancel_mark_refuses_pieces_of_its_own_message_only() {
 async fn a_held_log_takes_nothing_until_the_hold_ends_or_its_holder_has_joined() {
     let log = Log::begun().await;
     log.redis().hold_log(log.tenant, log.conversation).await.unwrap();
-    assert_eq!(
-        log.append(&agent(1, 1), frames(&[log.piece("x")])).await,
-        Appended::Held
-    );
-    assert_eq!(
-        log.redis().join(log.tenant, &log.live("c", 0)).await.unwrap(),
-        Join::Joined
-    );
+    assert_eq!(log.append(&agent(1, 1), frames(&[log.piece("x")])).await, Appended::Held);
+    assert_eq!(log.redis().join(log.tenant, &log.live("c", 0)).await.unwrap(), Join::Joined);
     let Appended::Logged { first, live, .. } = log.append(&agent(1, 1), frames(&[log.piece("x")])).await
     else {
         panic!("still held");
     };
     assert_eq!((first, live), (Seq(1), vec![log.live("c", 0)]));
     log.redis().hold_log(log.tenant, log.conversation).await.unwrap();
-    assert_eq!(
-        log.append(&agent(1, 2), frames(&[log.piece("x")])).await,
-        Appended::Held
-    );
+    assert_eq!(log.append(&agent(1, 2), frames(&[log.piece("x")])).await, Appended::Held);
     let key = Key::log(log.tenant, log.conversation);
-    let until: i64 = log
-        .app
-        .keys
-        .field(key.as_str(), "hold")
-        .await
-        .unwrap()
-        .parse()
-        .unwrap();
-    log.app
-        .keys
-        .set_field(key.as_str(), "hold", &(until - 501).to_string())
-        .await;
-    assert!(matches!(
-        log.append(&agent(1, 2), frames(&[log.piece("x")])).await,
-        Appended::Logged { .. }
-    ));
+    let until: i64 = log.app.keys.field(key.as_str(), "hold").await.unwrap().parse().unwrap();
+    log.app.keys.set_field(key.as_str(), "hold", &(until - 501).to_string()).await;
+    assert!(matches!(log.append(&agent(1, 2), frames(&[log.piece("x")])).await, Appended::Logged { .. }));
 }
 
 /// proves CHAT-09
@@ -314,37 +201,16 @@ async fn a_held_log_takes_nothing_until_the_hold_ends_or_its_holder_has_joined()
 async fn a_log_that_lost_its_data_is_told_apart() {
     let log = Log::begun().await;
     log.expect(&agent(1, 1), 3, 1).await;
-    let ahead = Writer {
-        known: Seq(4),
-        ..agent(1, 2)
-    };
+    let ahead = Writer { known: Seq(4), ..agent(1, 2) };
     let lost = log.append(&ahead, frames(&[log.piece("x")])).await;
     assert_eq!(lost, Appended::Lost, "the counter is below what the writer knows");
-    let fencing = log
-        .redis()
-        .fence_log(log.tenant, log.conversation, &ahead)
-        .await
-        .unwrap();
+    let fencing = log.redis().fence_log(log.tenant, log.conversation, &ahead).await.unwrap();
     assert_eq!(fencing, Fencing::Lost);
-    let newer = Writer {
-        generation: Generation(1),
-        ..agent(1, 2)
-    };
-    assert_eq!(
-        log.append(&newer, frames(&[log.piece("x")])).await,
-        Appended::Lost,
-        "another generation"
-    );
+    let newer = Writer { generation: Generation(1), ..agent(1, 2) };
+    assert_eq!(log.append(&newer, frames(&[log.piece("x")])).await, Appended::Lost, "another generation");
     log.app.keys.flush(log.tenant).await;
-    assert_eq!(
-        log.append(&agent(1, 2), frames(&[log.piece("x")])).await,
-        Appended::Lost,
-        "no log"
-    );
-    assert_eq!(
-        log.redis().log_state(log.tenant, log.conversation).await.unwrap(),
-        None
-    );
+    assert_eq!(log.append(&agent(1, 2), frames(&[log.piece("x")])).await, Appended::Lost, "no log");
+    assert_eq!(log.redis().log_state(log.tenant, log.conversation).await.unwrap(), None);
     log.begin(1).await;
     log.expect(&newer, 1, 1_000_000_001).await;
 }
@@ -358,16 +224,8 @@ async fn beginning_a_log_never_lowers_or_empties_one() {
     assert_eq!(log.all().await.len(), 2, "the same generation is left as it is");
     log.begin(2).await;
     log.begin(1).await;
-    let state = log
-        .redis()
-        .log_state(log.tenant, log.conversation)
-        .await
-        .unwrap()
-        .unwrap();
-    assert_eq!(
-        (state.generation, state.last),
-        (Generation(2), Generation(2).base())
-    );
+    let state = log.redis().log_state(log.tenant, log.conversation).await.unwrap().unwrap();
+    assert_eq!((state.generation, state.last), (Generation(2), Generation(2).base()));
     assert_eq!(log.all().await.len(), 0, "frames of an older generation are gone");
 }
 
@@ -380,36 +238,19 @@ async fn trimming_keeps_a_thousand_frames_and_all_of_the_answer_under_way() {
         log.append(&agent(1, number), frames(&hundred)).await;
     }
     let all = log.all().await;
-    assert!(
-        all.len() >= usize::try_from(FRAMES_MIN).unwrap() && all.len() < 1_200,
-        "{}",
-        all.len()
-    );
+    assert!(all.len() >= usize::try_from(FRAMES_MIN).unwrap() && all.len() < 1_200, "{}", all.len());
     assert_eq!(all.last().map(|f| f.0), Some(Seq(1_500)));
     dense(&all).unwrap();
     for number in 16..=30 {
-        let keep = Append {
-            keep_from: Some(Seq(1_400)),
-            ..frames(&hundred)
-        };
+        let keep = Append { keep_from: Some(Seq(1_400)), ..frames(&hundred) };
         log.append(&agent(1, number), keep).await;
     }
     let all = log.all().await;
-    assert!(
-        all.first().is_some_and(|f| f.0 <= Seq(1_400)),
-        "{:?}",
-        all.first()
-    );
+    assert!(all.first().is_some_and(|f| f.0 <= Seq(1_400)), "{:?}", all.first());
     dense(&all).unwrap();
     let day = 24 * 3600;
-    for key in [
-        Key::log(log.tenant, log.conversation),
-        Key::frames(log.tenant, log.conversation),
-    ] {
-        assert!(
-            log.app.keys.seconds_left(key.as_str()).await > day,
-            "the log lives for 24 hours"
-        );
+    for key in [Key::log(log.tenant, log.conversation), Key::frames(log.tenant, log.conversation)] {
+        assert!(log.app.keys.seconds_left(key.as_str()).await > day, "the log lives for 24 hours");
     }
 }
 
@@ -418,41 +259,19 @@ async fn trimming_keeps_a_thousand_frames_and_all_of_the_answer_under_way() {
 async fn a_connection_joins_only_at_the_end_of_the_log() {
     let log = Log::begun().await;
     log.expect(&agent(1, 1), 2, 1).await;
-    let join = async |joined| {
-        log.redis()
-            .join(log.tenant, &log.live("c", joined))
-            .await
-            .unwrap()
-    };
+    let join = async |joined| log.redis().join(log.tenant, &log.live("c", joined)).await.unwrap();
     assert_eq!(join(1).await, Join::Behind(Seq(2)));
-    assert_eq!(
-        log.redis().live(log.tenant, log.conversation).await.unwrap(),
-        Vec::new()
-    );
+    assert_eq!(log.redis().live(log.tenant, log.conversation).await.unwrap(), Vec::new());
     assert_eq!(join(2).await, Join::Joined);
-    assert_eq!(
-        log.redis().live(log.tenant, log.conversation).await.unwrap(),
-        [log.live("c", 2)]
-    );
-    let leave = async || {
-        log.redis()
-            .leave_if_quiet(log.tenant, log.conversation, "c", Seq(2))
-            .await
-            .unwrap()
-    };
+    assert_eq!(log.redis().live(log.tenant, log.conversation).await.unwrap(), [log.live("c", 2)]);
+    let leave = async || log.redis().leave_if_quiet(log.tenant, log.conversation, "c", Seq(2)).await.unwrap();
     assert!(leave().await, "nothing came since it joined");
     assert!(!leave().await, "it left already");
     assert_eq!(join(2).await, Join::Joined);
     log.append(&agent(1, 2), frames(&[log.piece("x")])).await;
     assert!(!leave().await, "a frame came since it joined");
-    log.redis()
-        .leave(log.tenant, log.conversation, "c")
-        .await
-        .unwrap();
-    assert_eq!(
-        log.redis().live_conversations(log.tenant).await.unwrap(),
-        Vec::new()
-    );
+    log.redis().leave(log.tenant, log.conversation, "c").await.unwrap();
+    assert_eq!(log.redis().live_conversations(log.tenant).await.unwrap(), Vec::new());
 }
 
 /// proves CHAT-03

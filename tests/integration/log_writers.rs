@@ -17,59 +17,25 @@ async fn agent_of(app: &TestApp, tenant: &TestTenant, conversation: Conversation
     let LeaseTry::Taken(leased, _) = tx.take_lease(conversation, None, Duration::ZERO).await.unwrap() else {
         panic!("the lease was free");
     };
-    let identity = LogWriter::agent(
-        leased.generation,
-        leased.guard.fence,
-        leased.guard.epoch,
-        leased.last_seq,
-    );
-    let mut writer = LogWriter::new(
-        app.redis.clone(),
-        app.db.clone(),
-        tenant.id,
-        conversation,
-        identity,
-    );
+    let identity =
+        LogWriter::agent(leased.generation, leased.guard.fence, leased.guard.epoch, leased.last_seq);
+    let mut writer = LogWriter::new(app.redis.clone(), app.db.clone(), tenant.id, conversation, identity);
     assert!(matches!(writer.open_gate().await.unwrap(), Gate::Open { .. }));
     writer
 }
 
 async fn other_of(app: &TestApp, tenant: &TestTenant, conversation: ConversationId) -> LogWriter {
-    let (_, row) = app
-        .db
-        .begin(tenant.id)
-        .await
-        .unwrap()
-        .conversation(conversation, tenant.user)
-        .await
-        .unwrap();
+    let (_, row) =
+        app.db.begin(tenant.id).await.unwrap().conversation(conversation, tenant.user).await.unwrap();
     let row = row.unwrap();
-    let identity = LogWriter::other(
-        row.generation,
-        Epoch(0),
-        format!("w{}", id().simple()),
-        row.last_seq,
-    );
-    LogWriter::new(
-        app.redis.clone(),
-        app.db.clone(),
-        tenant.id,
-        conversation,
-        identity,
-    )
+    let identity = LogWriter::other(row.generation, Epoch(0), format!("w{}", id().simple()), row.last_seq);
+    LogWriter::new(app.redis.clone(), app.db.clone(), tenant.id, conversation, identity)
 }
 
 async fn write(writer: &mut LogWriter, count: u64) -> Option<(Seq, Seq)> {
-    let piece = Event::Piece {
-        message_id: MessageId(id()),
-        text: "x".to_owned(),
-    };
+    let piece = Event::Piece { message_id: MessageId(id()), text: "x".to_owned() };
     let events = vec![piece; usize::try_from(count).unwrap()];
-    let append = Append {
-        events: &events,
-        unless_stopped: None,
-        keep_from: None,
-    };
+    let append = Append { events: &events, unless_stopped: None, keep_from: None };
     match writer.write(append).await.unwrap() {
         Write::Logged { first, last, .. } => Some((first, last)),
         Write::GiveUp => None,
@@ -82,10 +48,7 @@ async fn schedule(app: &TestApp, tenant: &TestTenant, seed: u64) {
     let conversation = app.conversation(tenant).await;
     let mut chance = Chance::of(seed);
     let mut agent = agent_of(app, tenant, conversation).await;
-    let mut others = [
-        other_of(app, tenant, conversation).await,
-        other_of(app, tenant, conversation).await,
-    ];
+    let mut others = [other_of(app, tenant, conversation).await, other_of(app, tenant, conversation).await];
     let mut used = BTreeSet::new();
     let mut highest = Seq(0);
     for step in 0..30 {
@@ -106,18 +69,9 @@ async fn schedule(app: &TestApp, tenant: &TestTenant, seed: u64) {
             3 | 4 => write(&mut others[usize::try_from(chance.below(2)).unwrap()], count).await,
             _ => write(&mut agent, count).await,
         };
-        let Some((first, last)) = written else {
-            panic!("seed {seed}, step {step}: gave up")
-        };
-        assert!(
-            first > highest,
-            "seed {seed}, step {step}: {first:?} comes behind {highest:?}"
-        );
-        assert_eq!(
-            last.0 - first.0 + 1,
-            i64::try_from(count).unwrap(),
-            "seed {seed}, step {step}"
-        );
+        let Some((first, last)) = written else { panic!("seed {seed}, step {step}: gave up") };
+        assert!(first > highest, "seed {seed}, step {step}: {first:?} comes behind {highest:?}");
+        assert_eq!(last.0 - first.0 + 1, i64::try_from(count).unwrap(), "seed {seed}, step {step}");
         for seq in first.0..=last.0 {
             assert!(used.insert(seq), "seed {seed}, step {step}: {seq} is used twice");
         }
@@ -151,11 +105,7 @@ async fn writers_that_meet_a_lost_log_at_once_agree_on_one() {
         let mut spans = [a.unwrap(), b.unwrap(), c.unwrap()];
         spans.sort();
         assert!(spans.windows(2).all(|pair| pair[0].1 < pair[1].0), "{spans:?}");
-        let log = app
-            .redis
-            .frames_after(tenant.id, conversation, Seq(0), 100)
-            .await
-            .unwrap();
+        let log = app.redis.frames_after(tenant.id, conversation, Seq(0), 100).await.unwrap();
         let kept: BTreeSet<i64> = log.iter().map(|frame| frame.0.0).collect();
         let told: BTreeSet<i64> = spans.iter().flat_map(|span| span.0.0..=span.1.0).collect();
         assert!(kept.is_subset(&told), "{kept:?} {told:?}");
@@ -173,37 +123,15 @@ async fn an_agent_that_is_fenced_off_or_of_an_old_epoch_gives_up() {
     let mut new = agent_of(&app, &tenant, conversation).await;
     assert_eq!(write(&mut old, 1).await, None, "fenced off");
     app.keys.flush(tenant.id).await;
-    assert_eq!(
-        write(&mut old, 1).await,
-        None,
-        "fenced off by Postgres where the log is lost"
-    );
+    assert_eq!(write(&mut old, 1).await, None, "fenced off by Postgres where the log is lost");
     assert!(write(&mut new, 1).await.is_some());
-    app.db
-        .begin(tenant.id)
-        .await
-        .unwrap()
-        .raise_epoch(conversation)
-        .await
-        .unwrap();
+    app.db.begin(tenant.id).await.unwrap().raise_epoch(conversation).await.unwrap();
     assert!(write(&mut new, 1).await.is_some(), "the log does not know yet");
-    app.redis
-        .raise_log_epoch(tenant.id, conversation, Epoch(1))
-        .await
-        .unwrap();
+    app.redis.raise_log_epoch(tenant.id, conversation, Epoch(1)).await.unwrap();
     assert_eq!(write(&mut new, 1).await, None);
     app.keys.flush(tenant.id).await;
-    assert_eq!(
-        write(&mut new, 1).await,
-        None,
-        "superseded by Postgres where the log is lost"
-    );
+    assert_eq!(write(&mut new, 1).await, None, "superseded by Postgres where the log is lost");
     let fence = "SELECT fence FROM web_conversations WHERE id = $1";
-    let fence: i64 = app
-        .root
-        .query_one(fence, &[&conversation.0])
-        .await
-        .unwrap()
-        .get(0);
+    let fence: i64 = app.root.query_one(fence, &[&conversation.0]).await.unwrap().get(0);
     assert_eq!(Fence(fence), Fence(2));
 }

@@ -10,6 +10,11 @@
 )]
 
 mod catalogue;
+mod delivery;
 mod frame_log;
 mod log_writers;
 mod messages;
+mod turn;
+mod turn_crash;
+mod turn_failures;
+mod turn_stopped;

@@ -14,20 +14,12 @@ async fn a_message_is_stored_once_and_in_sight_at_once() {
     let conversation = app.conversation(&tenant).await;
     let message = MessageId(id());
     for copy in 0..3 {
-        let stored = app
-            .store(tenant.id, tenant.user, conversation, message, "hello")
-            .await;
-        let Stored::Yes(stored) = stored else {
-            panic!("{stored:?}")
-        };
+        let stored = app.store(tenant.id, tenant.user, conversation, message, "hello").await;
+        let Stored::Yes(stored) = stored else { panic!("{stored:?}") };
         assert_eq!((stored.duplicate, stored.ended), (copy > 0, false));
-        let (history, more) = conversations::history(&app.db, &tenant.caller(), conversation, None, 50)
-            .await
-            .unwrap();
-        let seen: Vec<_> = history
-            .iter()
-            .map(|m| (m.id, m.content.as_str(), m.from_user))
-            .collect();
+        let (history, more) =
+            conversations::history(&app.db, &tenant.caller(), conversation, None, 50).await.unwrap();
+        let seen: Vec<_> = history.iter().map(|m| (m.id, m.content.as_str(), m.from_user)).collect();
         assert_eq!((seen, more), (vec![(message, "hello", true)], false));
     }
 }
@@ -42,14 +34,8 @@ async fn twenty_racing_copies_are_one_row_one_position_and_one_first() {
         let message = MessageId(id());
         let copies = (0..20).map(|_| app.store(tenant.id, tenant.user, conversation, message, "hello"));
         let stored = join_all(copies).await;
-        let first = stored
-            .iter()
-            .filter(|s| matches!(s, Stored::Yes(s) if !s.duplicate))
-            .count();
-        let copies = stored
-            .iter()
-            .filter(|s| matches!(s, Stored::Yes(s) if s.duplicate))
-            .count();
+        let first = stored.iter().filter(|s| matches!(s, Stored::Yes(s) if !s.duplicate)).count();
+        let copies = stored.iter().filter(|s| matches!(s, Stored::Yes(s) if s.duplicate)).count();
         assert_eq!((first, copies), (1, 19), "{stored:?}");
     }
     let sql = "SELECT position FROM web_conversation_messages WHERE conversation_id = $1 ORDER BY position";
@@ -83,21 +69,13 @@ async fn an_id_that_another_conversation_has_is_refused() {
     let tenant = app.tenant().await;
     let [here, there] = [app.conversation(&tenant).await, app.conversation(&tenant).await];
     let (message, _) = app.message(&tenant, here, "hello").await;
-    assert_eq!(
-        app.store(tenant.id, tenant.user, there, message, "hello").await,
-        Stored::IdTaken
-    );
+    assert_eq!(app.store(tenant.id, tenant.user, there, message, "hello").await, Stored::IdTaken);
     let sql =
         "INSERT INTO web_conversation_messages (tenant_id, id, conversation_id, position, role, content)
         VALUES ($1, $2, $3, 1000, 'assistant', 'an answer')";
     let answer = id();
-    app.root
-        .execute(sql, &[&tenant.id.0, &answer, &here.0])
-        .await
-        .unwrap();
-    let taken = app
-        .store(tenant.id, tenant.user, here, MessageId(answer), "hello")
-        .await;
+    app.root.execute(sql, &[&tenant.id.0, &answer, &here.0]).await.unwrap();
+    let taken = app.store(tenant.id, tenant.user, here, MessageId(answer), "hello").await;
     assert_eq!(taken, Stored::IdTaken, "an answer's id is taken too");
     let rows = "SELECT 1 FROM turns WHERE tenant_id = $1";
     assert_eq!(app.count(rows, &[&tenant.id.0]).await, 1);
@@ -115,19 +93,12 @@ async fn an_id_that_races_into_two_conversations_is_stored_in_one() {
             app.store(tenant.id, tenant.user, here, message, "hello"),
             app.store(tenant.id, tenant.user, there, message, "hello"),
         );
-        let stored = [&one, &other]
-            .iter()
-            .filter(|s| matches!(s, Stored::Yes(_)))
-            .count();
+        let stored = [&one, &other].iter().filter(|s| matches!(s, Stored::Yes(_))).count();
         assert_eq!(stored, 1, "{one:?} {other:?}");
         assert!([&one, &other].contains(&&Stored::IdTaken), "{one:?} {other:?}");
         let turns = "SELECT 1 FROM turns t JOIN web_conversation_messages m
             ON m.id = t.id AND m.conversation_id = t.conversation_id WHERE t.id = $1";
-        assert_eq!(
-            app.count(turns, &[&message.0]).await,
-            1,
-            "message and turn are in the same conversation"
-        );
+        assert_eq!(app.count(turns, &[&message.0]).await, 1, "message and turn are in the same conversation");
     }
 }
 
@@ -138,23 +109,14 @@ async fn nobody_but_a_member_writes_and_only_into_his_own_conversation() {
     let tenant = app.tenant().await;
     let conversation = app.conversation(&tenant).await;
     let stranger = app.user().await;
-    let store = async |user| {
-        app.store(tenant.id, user, conversation, MessageId(id()), "hello")
-            .await
-    };
+    let store = async |user| app.store(tenant.id, user, conversation, MessageId(id()), "hello").await;
     assert_eq!(store(stranger).await, Stored::NotAMember);
     assert_eq!(store(tenant.admin).await, Stored::NotYours);
     let unknown = konstruct_domain::ConversationId(id());
-    let nowhere = app
-        .store(tenant.id, tenant.user, unknown, MessageId(id()), "hello")
-        .await;
+    let nowhere = app.store(tenant.id, tenant.user, unknown, MessageId(id()), "hello").await;
     assert_eq!(nowhere, Stored::NoConversation);
     app.remove_member(tenant.id, tenant.user).await;
-    assert_eq!(
-        store(tenant.user).await,
-        Stored::NotAMember,
-        "removed is removed at the next message"
-    );
+    assert_eq!(store(tenant.user).await, Stored::NotAMember, "removed is removed at the next message");
     app.join_tenant(tenant.id, tenant.user, TenantRole::Member).await;
     assert!(matches!(store(tenant.user).await, Stored::Yes(_)));
     let rows = "SELECT 1 FROM web_conversation_messages WHERE tenant_id = $1";
@@ -182,12 +144,8 @@ async fn a_message_to_a_human_waits_for_no_answer() {
     let conversation = app.conversation(&tenant).await;
     let human = "UPDATE web_conversations SET status = 'human' WHERE id = $1";
     app.root.execute(human, &[&conversation.0]).await.unwrap();
-    let stored = app
-        .store(tenant.id, tenant.user, conversation, MessageId(id()), "hello")
-        .await;
-    let Stored::Yes(stored) = stored else {
-        panic!("{stored:?}")
-    };
+    let stored = app.store(tenant.id, tenant.user, conversation, MessageId(id()), "hello").await;
+    let Stored::Yes(stored) = stored else { panic!("{stored:?}") };
     assert!(stored.ended);
     let turns =
         "SELECT 1 FROM turns WHERE conversation_id = $1 AND state = 'ended' AND delivered_at IS NOT NULL";

@@ -60,10 +60,7 @@ impl World {
             model: Arc::default(),
             clock: Arc::new(FixedClock::at(NOW)),
             ids: Arc::default(),
-            limits: TurnLimits {
-                default_model: "test-model".to_owned(),
-                ..TurnLimits::default()
-            },
+            limits: TurnLimits { default_model: "test-model".to_owned(), ..TurnLimits::default() },
         }
     }
 
@@ -105,21 +102,14 @@ impl TestApp {
     /// In the database that tests share: with tenants of its own a test is alone.
     pub async fn start() -> Self {
         let services = services();
-        World::of(
-            services.schema.database.clone(),
-            format!("{}/0", services.redis_url),
-        )
-        .app()
-        .await
+        World::of(services.schema.database.clone(), format!("{}/0", services.redis_url)).app().await
     }
 
     /// With a database and a Redis of its own, for what looks at all tenants.
     pub async fn alone() -> Self {
         let services = services();
         let redis_url = RedisKeys::own_database(&services.redis_url).await;
-        World::of(services.schema.own_database().await, redis_url)
-            .app()
-            .await
+        World::of(services.schema.own_database().await, redis_url).app().await
     }
 
     #[must_use]
@@ -157,11 +147,18 @@ impl TestApp {
     /// An agent that shares this process' connections.
     #[must_use]
     pub fn agent(&self) -> Agent {
-        Agent {
-            db: self.db.clone(),
-            connections: self.connections(),
-            ..self.world.agent()
+        Agent { db: self.db.clone(), connections: self.connections(), ..self.world.agent() }
+    }
+
+    /// Works a task as SQS does: again whenever the agent asks for it.
+    pub async fn work_until_done(&self, task: &Task) {
+        for _ in 0..50 {
+            match self.work(task).await {
+                Disposition::Done => return,
+                Disposition::Again(after) => tokio::time::sleep(after.min(Duration::from_secs(1))).await,
+            }
         }
+        panic!("the task is never done");
     }
 
     /// Works a task once.
@@ -174,11 +171,7 @@ impl TestApp {
 #[must_use]
 pub fn record() -> Record {
     let deadline = Instant::now() + Duration::from_secs(900);
-    Record {
-        receipt_handle: "receipt".to_owned(),
-        rescue: false,
-        deadline,
-    }
+    Record { receipt_handle: "receipt".to_owned(), rescue: false, deadline }
 }
 
 /// A message as a channel hands it on.
@@ -199,13 +192,8 @@ pub fn received(
         id,
         tenant_id: tenant,
         channel: Channel::Web,
-        channel_metadata: metadata
-            .into_iter()
-            .map(|(name, value)| (name.to_owned(), value))
-            .collect(),
-        sender: Sender {
-            user_id: user.to_string(),
-        },
+        channel_metadata: metadata.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+        sender: Sender { user_id: user.to_string() },
         content: Content::parse(text).unwrap(),
         timestamp: NOW,
         thread_id: thread,

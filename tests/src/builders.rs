@@ -35,12 +35,7 @@ impl TestTenant {
 /// What a verified token says.
 #[must_use]
 pub fn principal(role: Role, user_id: UserId, tenant_id: Option<TenantId>) -> Principal {
-    Principal {
-        user_id,
-        role,
-        tenant_id,
-        expires_at: 4_102_444_800,
-    }
+    Principal { user_id, role, tenant_id, expires_at: 4_102_444_800 }
 }
 
 /// A platform admin who is a member nowhere.
@@ -60,12 +55,7 @@ impl TestApp {
         self.root.execute(default, &[&agent.0]).await.unwrap();
         let admin = self.member(tenant, TenantRole::Admin).await;
         let user = self.member(tenant, TenantRole::Member).await;
-        TestTenant {
-            id: tenant,
-            agent,
-            admin,
-            user,
-        }
+        TestTenant { id: tenant, agent, admin, user }
     }
 
     /// A portal user who is a member nowhere.
@@ -73,10 +63,7 @@ impl TestApp {
         let user = id();
         let email = format!("{}@example.com", user.simple());
         self.root
-            .execute(
-                "INSERT INTO portal_users (id, email) VALUES ($1, $2)",
-                &[&user, &email],
-            )
+            .execute("INSERT INTO portal_users (id, email) VALUES ($1, $2)", &[&user, &email])
             .await
             .unwrap();
         UserId(user)
@@ -89,16 +76,9 @@ impl TestApp {
     }
 
     pub async fn join_tenant(&self, tenant: TenantId, user: UserId, role: TenantRole) {
-        let role = if role == TenantRole::Admin {
-            "tenant_admin"
-        } else {
-            "tenant_member"
-        };
+        let role = if role == TenantRole::Admin { "tenant_admin" } else { "tenant_member" };
         let sql = "INSERT INTO tenant_members (tenant_id, user_id, role) VALUES ($1, $2, $3)";
-        self.root
-            .execute(sql, &[&tenant.0, &user.0, &role])
-            .await
-            .unwrap();
+        self.root.execute(sql, &[&tenant.0, &user.0, &role]).await.unwrap();
     }
 
     /// As an operator removes a member.
@@ -111,17 +91,13 @@ impl TestApp {
         let agent = id();
         let sql =
             "INSERT INTO agents (tenant_id, id, name, role, is_active) VALUES ($1, $2, $3, 'Support', $4)";
-        self.root
-            .execute(sql, &[&tenant.0, &agent, &name, &is_active])
-            .await
-            .unwrap();
+        self.root.execute(sql, &[&tenant.0, &agent, &name, &is_active]).await.unwrap();
         AgentId(agent)
     }
 
     /// A conversation of the tenant's member.
     pub async fn conversation(&self, tenant: &TestTenant) -> ConversationId {
-        self.conversation_of(tenant, tenant.user, &id().simple().to_string())
-            .await
+        self.conversation_of(tenant, tenant.user, &id().simple().to_string()).await
     }
 
     pub async fn conversation_of(&self, tenant: &TestTenant, user: UserId, session: &str) -> ConversationId {
@@ -144,19 +120,8 @@ impl TestApp {
         text: &str,
     ) -> Stored {
         let content = Content::parse(text).unwrap();
-        let new = NewMessage {
-            id: message,
-            conversation,
-            user,
-            content: &content,
-        };
-        self.db
-            .begin(tenant)
-            .await
-            .unwrap()
-            .store_message(new)
-            .await
-            .unwrap()
+        let new = NewMessage { id: message, conversation, user, content: &content };
+        self.db.begin(tenant).await.unwrap().store_message(new).await.unwrap()
     }
 
     /// A message of the conversation's member that is stored, and the task that wakes the agent for it.
@@ -167,15 +132,8 @@ impl TestApp {
         text: &str,
     ) -> (MessageId, Task) {
         let message = MessageId(id());
-        let stored = self
-            .store(tenant.id, tenant.user, conversation, message, text)
-            .await;
-        let Stored::Yes(StoredMessage {
-            duplicate: false,
-            epoch,
-            ..
-        }) = stored
-        else {
+        let stored = self.store(tenant.id, tenant.user, conversation, message, text).await;
+        let Stored::Yes(StoredMessage { duplicate: false, epoch, .. }) = stored else {
             panic!("not stored: {stored:?}")
         };
         let mut task = task(received(tenant.id, tenant.user, conversation, message, text));

@@ -25,13 +25,7 @@ pub struct TestClient {
 impl TestClient {
     #[must_use]
     pub fn new(dialect: Dialect, caller: Principal, conversation: ConversationId) -> Self {
-        Self {
-            dialect,
-            telemetry: false,
-            caller,
-            conversation,
-            connections: Vec::new(),
-        }
+        Self { dialect, telemetry: false, caller, conversation, connections: Vec::new() }
     }
 
     /// A client that is connected.
@@ -70,57 +64,34 @@ impl TestClient {
             user_id: None,
             role: None,
         };
-        let sessions = Sessions {
-            db: app.db.clone(),
-            connections: app.connections(),
-            ids: app.world.ids.as_ref(),
-        };
-        sessions
-            .authenticate(&connection_id, connection, &self.caller, &auth)
-            .await
+        let sessions =
+            Sessions { db: app.db.clone(), connections: app.connections(), ids: app.world.ids.as_ref() };
+        sessions.authenticate(&connection_id, connection, &self.caller, &auth).await
     }
 
     /// Every frame that reached it, over all its connections.
     #[must_use]
     pub fn frames(&self, app: &TestApp) -> Vec<Value> {
-        self.connections
-            .iter()
-            .flat_map(|connection| app.gateway().frames(connection))
-            .collect()
+        self.connections.iter().flat_map(|connection| app.gateway().frames(connection)).collect()
     }
 
     /// The numbered frames among them.
     #[must_use]
     pub fn numbered(&self, app: &TestApp) -> Vec<Value> {
-        self.frames(app)
-            .into_iter()
-            .filter(|frame| frame.get("seq").is_some())
-            .collect()
+        self.frames(app).into_iter().filter(|frame| frame.get("seq").is_some()).collect()
     }
 
     /// The last `seq` it saw, in `connection` too.
     #[must_use]
     pub fn last_seq(&self, app: &TestApp) -> i64 {
-        let told = |frame: &Value| {
-            frame
-                .get("seq")
-                .or_else(|| frame.get("last_seq"))
-                .and_then(Value::as_i64)
-        };
+        let told = |frame: &Value| frame.get("seq").or_else(|| frame.get("last_seq")).and_then(Value::as_i64);
         let first = self.frames(app).iter().find_map(told).unwrap_or(0);
-        self.numbered(app)
-            .iter()
-            .filter_map(|frame| frame["seq"].as_i64())
-            .max()
-            .unwrap_or(first)
+        self.numbered(app).iter().filter_map(|frame| frame["seq"].as_i64()).max().unwrap_or(first)
     }
 
     /// Whether the server closed the connection it has.
     #[must_use]
     pub fn was_closed(&self, app: &TestApp) -> bool {
-        app.gateway()
-            .closed()
-            .iter()
-            .any(|closed| closed == self.connection())
+        app.gateway().closed().iter().any(|closed| closed == self.connection())
     }
 }

@@ -4,19 +4,18 @@
 use std::future::poll_fn;
 use std::pin::pin;
 use std::task::Poll;
+use std::thread::JoinHandle;
 
 use konstruct_protocol::Task;
 use konstruct_service::turn::Disposition;
 
 use crate::app::{World, record};
+use crate::fakes::Signal;
 
 /// Runs one invocation of the agent, dead after so many polls; `None`: it died.
 #[must_use]
 pub fn invoke(world: &World, task: &Task, polls_max: u64) -> Option<Disposition> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
     let worked = runtime.block_on(async {
         let agent = world.agent();
         let record = record();
@@ -33,4 +32,23 @@ pub fn invoke(world: &World, task: &Task, polls_max: u64) -> Option<Disposition>
     });
     runtime.shutdown_background();
     worked
+}
+
+/// Runs one invocation of the agent on a thread of its own; it dies when the signal is given.
+#[must_use]
+pub fn invoke_until(world: &World, task: &Task, dies: Signal) -> JoinHandle<Option<Disposition>> {
+    let (world, task) = (world.clone(), task.clone());
+    std::thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+        let worked = runtime.block_on(async {
+            let agent = world.agent();
+            let record = record();
+            tokio::select! {
+                worked = agent.work(&task, &record) => Some(worked),
+                () = dies.given() => None,
+            }
+        });
+        runtime.shutdown_background();
+        worked
+    })
 }

@@ -28,10 +28,7 @@ pub fn endings(frames: &[Value]) -> Result<Vec<Ending>, String> {
     let (mut last, mut endings) = (0, Vec::<Ending>::new());
     for frame in frames {
         let text = |field: &str| frame.get(field).and_then(Value::as_str).map(str::to_owned);
-        let seq = frame
-            .get("seq")
-            .and_then(Value::as_i64)
-            .ok_or_else(|| format!("no seq: {frame}"))?;
+        let seq = frame.get("seq").and_then(Value::as_i64).ok_or_else(|| format!("no seq: {frame}"))?;
         if seq <= last {
             return Err(format!("seq {seq} comes behind {last}: {frame}"));
         }
@@ -54,28 +51,14 @@ pub fn endings(frames: &[Value]) -> Result<Vec<Ending>, String> {
             }
             let in_reply_to = text("in_reply_to").unwrap_or_default();
             let stopped = frame["stopped"] == true;
-            endings.push(Ending {
-                in_reply_to,
-                answer: Some((message_id, shown)),
-                stopped,
-                error: None,
-            });
+            endings.push(Ending { in_reply_to, answer: Some((message_id, shown)), stopped, error: None });
         } else if frame["type"] == "error" {
             let in_reply_to = text("id").unwrap_or_default();
-            endings.push(Ending {
-                in_reply_to,
-                answer: None,
-                stopped: false,
-                error: text("code"),
-            });
+            endings.push(Ending { in_reply_to, answer: None, stopped: false, error: text("code") });
         }
     }
     for (n, ending) in endings.iter().enumerate() {
-        if endings
-            .iter()
-            .skip(n + 1)
-            .any(|later| later.in_reply_to == ending.in_reply_to)
-        {
+        if endings.iter().skip(n + 1).any(|later| later.in_reply_to == ending.in_reply_to) {
             return Err(format!("message {} ends twice", ending.in_reply_to));
         }
     }
@@ -102,10 +85,7 @@ pub fn pieces(log: &[(Seq, Event)], answer: konstruct_domain::MessageId) -> Stri
     let mut text = String::new();
     for (_, event) in log {
         match event {
-            Event::Piece {
-                message_id,
-                text: piece,
-            } if *message_id == answer => text.push_str(piece),
+            Event::Piece { message_id, text: piece } if *message_id == answer => text.push_str(piece),
             Event::Discard { message_id } if *message_id == answer => text.clear(),
             _ => {}
         }

@@ -16,10 +16,8 @@ impl RedisKeys {
 
     /// A numbered database for one test alone.
     pub async fn own_database(url: &str) -> String {
-        let number: i64 = Self::open(&format!("{url}/0"))
-            .await
-            .run(redis::cmd("INCR").arg("tests:databases"))
-            .await;
+        let number: i64 =
+            Self::open(&format!("{url}/0")).await.run(redis::cmd("INCR").arg("tests:databases")).await;
         let own = format!("{url}/{}", 1 + number % 1_000);
         Self::open(&own).await.run::<()>(&redis::cmd("FLUSHDB")).await;
         own
@@ -42,8 +40,7 @@ impl RedisKeys {
     }
 
     pub async fn set_field(&self, key: &str, field: &str, value: &str) {
-        self.run::<i64>(redis::cmd("HSET").arg(key).arg(field).arg(value))
-            .await;
+        self.run::<i64>(redis::cmd("HSET").arg(key).arg(field).arg(value)).await;
     }
 
     pub async fn delete(&self, key: &str) {
@@ -60,11 +57,7 @@ impl RedisKeys {
         let (mut cursor, mut found) = (0_u64, Vec::new());
         loop {
             let mut scan = redis::cmd("SCAN");
-            scan.arg(cursor)
-                .arg("MATCH")
-                .arg(format!("{tenant}:*"))
-                .arg("COUNT")
-                .arg(1000);
+            scan.arg(cursor).arg("MATCH").arg(format!("{tenant}:*")).arg("COUNT").arg(1000);
             let (next, mut page): (u64, Vec<String>) = self.run(&scan).await;
             found.append(&mut page);
             if next == 0 {
@@ -91,11 +84,7 @@ impl RedisKeys {
 
     /// What is published on a channel from here on.
     pub async fn subscribe(url: &str, channel: &str) -> redis::aio::PubSub {
-        let mut pubsub = redis::Client::open(url)
-            .unwrap()
-            .get_async_pubsub()
-            .await
-            .unwrap();
+        let mut pubsub = redis::Client::open(url).unwrap().get_async_pubsub().await.unwrap();
         pubsub.subscribe(channel).await.unwrap();
         pubsub
     }

@@ -21,21 +21,10 @@ impl Schema {
     #[must_use]
     pub fn ensure(superuser_url: &str) -> Self {
         let superuser: Config = superuser_url.parse().expect("TEST_POSTGRES_URL is a URL");
-        let password = superuser
-            .get_password()
-            .map(String::from_utf8_lossy)
-            .unwrap_or_default()
-            .into_owned();
+        let password = superuser.get_password().map(String::from_utf8_lossy).unwrap_or_default().into_owned();
         let database = format!("konstruct_{:016x}", migrations_hash());
-        let schema = Self {
-            superuser,
-            password,
-            database,
-        };
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime");
+        let schema = Self { superuser, password, database };
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         runtime.block_on(schema.make());
         schema
     }
@@ -43,19 +32,12 @@ impl Schema {
     async fn make(&self) {
         let root = self.superuser("postgres").await;
         let there = "SELECT 1 FROM pg_database WHERE datname = $1";
-        if root
-            .query_opt(there, &[&self.database])
-            .await
-            .expect("a query")
-            .is_some()
-        {
+        if root.query_opt(there, &[&self.database]).await.expect("a query").is_some() {
             return;
         }
         let owner = "SELECT 1 FROM pg_roles WHERE rolname = 'konstruct_owner'";
         if root.query_opt(owner, &[]).await.expect("a query").is_none() {
-            root.batch_execute("CREATE ROLE konstruct_owner LOGIN CREATEROLE")
-                .await
-                .expect("an owner");
+            root.batch_execute("CREATE ROLE konstruct_owner LOGIN CREATEROLE").await.expect("an owner");
         }
         self.set_password(&root, "konstruct_owner").await;
         let template = self.template();
@@ -75,10 +57,7 @@ impl Schema {
     }
 
     async fn set_password(&self, root: &Client, role: &str) {
-        let sql = format!(
-            "ALTER ROLE {role} PASSWORD '{}'",
-            self.password.replace('\'', "''")
-        );
+        let sql = format!("ALTER ROLE {role} PASSWORD '{}'", self.password.replace('\'', "''"));
         root.batch_execute(&sql).await.expect("a password");
     }
 
@@ -117,10 +96,7 @@ impl Schema {
             _ => "127.0.0.1".to_owned(),
         };
         let port = self.superuser.get_ports().first().copied().unwrap_or(5432);
-        format!(
-            "postgres://{role}:{}@{host}:{port}/{database}?sslmode=disable",
-            self.password
-        )
+        format!("postgres://{role}:{}@{host}:{port}/{database}?sslmode=disable", self.password)
     }
 
     /// A connection behind the scenes: sees and may do everything.

@@ -34,10 +34,7 @@ pub fn services() -> &'static Services {
 
 fn start() -> Services {
     let folder = folder();
-    let named = (
-        std::env::var("TEST_POSTGRES_URL").ok(),
-        std::env::var("TEST_REDIS_URL").ok(),
-    );
+    let named = (std::env::var("TEST_POSTGRES_URL").ok(), std::env::var("TEST_REDIS_URL").ok());
     let alive = open(&folder.join("alive"));
     let starting = open(&folder.join("starting"));
     let (postgres_url, redis_url, alive) = match named {
@@ -54,11 +51,7 @@ fn start() -> Services {
     };
     let schema = Schema::ensure(&postgres_url);
     drop(starting);
-    Services {
-        redis_url: redis_url.trim_end_matches("/0").to_owned(),
-        schema,
-        _alive: alive,
-    }
+    Services { redis_url: redis_url.trim_end_matches("/0").to_owned(), schema, _alive: alive }
 }
 
 /// Per checkout, and outside of it: Postgres' own user must be able to get there.
@@ -66,21 +59,12 @@ fn folder() -> PathBuf {
     let mut hasher = DefaultHasher::new();
     env!("CARGO_MANIFEST_DIR").hash(&mut hasher);
     let folder = std::env::temp_dir().join(format!("konstruct-tests-{:016x}", hasher.finish()));
-    DirBuilder::new()
-        .recursive(true)
-        .mode(0o711)
-        .create(&folder)
-        .expect("a folder for the services");
+    DirBuilder::new().recursive(true).mode(0o711).create(&folder).expect("a folder for the services");
     folder
 }
 
 fn open(path: &Path) -> File {
-    OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(path)
-        .expect("a lock file")
+    OpenOptions::new().create(true).truncate(false).write(true).open(path).expect("a lock file")
 }
 
 /// The servers that run already.
@@ -89,10 +73,8 @@ fn find(folder: &Path) -> Option<(String, String)> {
     let mut lines = text.lines().map(str::to_owned);
     let urls = (lines.next()?, lines.next()?);
     let answers = |url: &str| {
-        let place = url
-            .rsplit('@')
-            .next()
-            .and_then(|rest| rest.trim_start_matches("redis://").split('/').next());
+        let place =
+            url.rsplit('@').next().and_then(|rest| rest.trim_start_matches("redis://").split('/').next());
         place.and_then(|place| TcpStream::connect(place).ok()).is_some()
     };
     (answers(&urls.0) && answers(&urls.1)).then_some(urls)
@@ -124,10 +106,7 @@ fn launch(folder: &Path) -> (String, String) {
             std::thread::sleep(Duration::from_millis(20));
         }
     }
-    panic!(
-        "tests/services did not start: {}",
-        std::fs::read_to_string(log).unwrap_or_default()
-    );
+    panic!("tests/services did not start: {}", std::fs::read_to_string(log).unwrap_or_default());
 }
 
 fn free_ports() -> [u16; 2] {

@@ -22,20 +22,15 @@ fn the_environment_page_says_what_the_template_gives_each_function() -> Verdict 
         let [variable, functions, ..] = cells.as_slice() else {
             continue;
         };
-        let functions = if *functions == "all" {
-            all.clone()
-        } else {
-            quoted(functions).into_iter().collect()
-        };
+        let functions =
+            if *functions == "all" { all.clone() } else { quoted(functions).into_iter().collect() };
         told.insert(variable.trim_matches('`'), functions);
     }
     let mut broken = Vec::new();
     for variable in given.keys().chain(told.keys()).collect::<BTreeSet<_>>() {
         let (given, told) = (given.get(variable), told.get(variable));
         if given != told {
-            broken.push(format!(
-                "{variable}: {TEMPLATE} gives it to {given:?}, {PAGE} says {told:?}"
-            ));
+            broken.push(format!("{variable}: {TEMPLATE} gives it to {given:?}, {PAGE} says {told:?}"));
         }
     }
     if given.is_empty() {
@@ -53,10 +48,7 @@ fn variables(template: &File) -> BTreeMap<&str, BTreeSet<&str>> {
             folder = path.trim_end_matches('/');
         }
         // Ten blanks: a key under Properties.Environment.Variables.
-        let Some((name, _)) = line
-            .strip_prefix("          ")
-            .and_then(|rest| rest.split_once(": "))
-        else {
+        let Some((name, _)) = line.strip_prefix("          ").and_then(|rest| rest.split_once(": ")) else {
             continue;
         };
         if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {

@@ -12,10 +12,8 @@ fn no_source_file_is_longer_than_500_lines() -> Verdict {
     for file in files()?.iter().filter(|file| COUNTED.contains(&file.extension())) {
         let lines = file.lines().count();
         if lines > LINES_MAX {
-            broken.push(format!(
-                "{}: {lines} lines, {LINES_MAX} are the end: split it by subject",
-                file.path
-            ));
+            broken
+                .push(format!("{}: {lines} lines, {LINES_MAX} are the end: split it by subject", file.path));
         }
     }
     verdict(&broken)
@@ -25,16 +23,11 @@ fn no_source_file_is_longer_than_500_lines() -> Verdict {
 fn no_function_has_a_main_of_more_than_40_lines() -> Verdict {
     let mut broken = Vec::new();
     let files = files()?;
-    let mains = files
-        .iter()
-        .filter(|file| file.path.starts_with("functions/") && file.name() == "main.rs");
+    let mains = files.iter().filter(|file| file.path.starts_with("functions/") && file.name() == "main.rs");
     for file in mains {
         let lines = file.lines().count();
         if lines > MAIN_LINES_MAX {
-            broken.push(format!(
-                "{}: {lines} lines, a main has at most {MAIN_LINES_MAX}",
-                file.path
-            ));
+            broken.push(format!("{}: {lines} lines, a main has at most {MAIN_LINES_MAX}", file.path));
         }
     }
     verdict(&broken)
@@ -45,10 +38,7 @@ fn every_rust_file_says_first_what_it_is() -> Verdict {
     let mut broken = Vec::new();
     for file in files()?.iter().filter(|file| file.extension() == "rs") {
         if !file.text.starts_with("//! ") {
-            broken.push(format!(
-                "{}: begins with `//!`: what it is and one thing it must not do",
-                file.path
-            ));
+            broken.push(format!("{}: begins with `//!`: what it is and one thing it must not do", file.path));
         }
     }
     verdict(&broken)

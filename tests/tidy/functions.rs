@@ -5,11 +5,7 @@ use crate::project::{File, Verdict, file, files, folders_in, verdict};
 
 /// The template that is deployed.
 pub const TEMPLATE: &str = "infra/template.yaml";
-const LOCAL_ONLY: [&str; 3] = [
-    concat!("/_", "local"),
-    concat!("/_", "model"),
-    concat!("/_", "recorder"),
-];
+const LOCAL_ONLY: [&str; 3] = [concat!("/_", "local"), concat!("/_", "model"), concat!("/_", "recorder")];
 const LOCAL_ONLY_WORDS: [&str; 3] = ["recorder", "development model", "tickets"];
 
 /// The folders that the template's functions are built from, with the line of each.
@@ -32,25 +28,18 @@ fn every_function_is_in_the_template_under_its_own_name() -> Verdict {
     for function in &functions {
         let times = entries.iter().filter(|(_, folder)| folder == function).count();
         if times != 1 {
-            broken.push(format!(
-                "functions/{function}: {times} entries in {TEMPLATE}, there must be one"
-            ));
+            broken.push(format!("functions/{function}: {times} entries in {TEMPLATE}, there must be one"));
         }
         let name = format!("FunctionName: !Sub \"${{AWS::StackName}}-{function}\"");
         if !template.lines().any(|(_, line)| line.trim() == name) {
             broken.push(format!("functions/{function}: {TEMPLATE} has no `{name}`"));
         }
     }
-    for (line, folder) in entries
-        .iter()
-        .filter(|(_, folder)| !functions.iter().any(|name| name == folder))
-    {
+    for (line, folder) in entries.iter().filter(|(_, folder)| !functions.iter().any(|name| name == folder)) {
         broken.push(format!("{TEMPLATE}:{line}: there is no functions/{folder}"));
     }
-    let declared = template
-        .lines()
-        .filter(|(_, line)| line.trim() == "Type: AWS::Serverless::Function")
-        .count();
+    let declared =
+        template.lines().filter(|(_, line)| line.trim() == "Type: AWS::Serverless::Function").count();
     if declared != entries.len() {
         broken.push(format!(
             "{TEMPLATE}: {declared} functions, {} of them built from target/lambda/",
@@ -67,17 +56,11 @@ fn every_function_has_sample_events_and_every_sample_a_function() -> Verdict {
     let mut broken = Vec::new();
     for function in &functions {
         let folder = format!("events/{function}/");
-        if !files
-            .iter()
-            .any(|file| file.path.starts_with(&folder) && file.extension() == "json")
-        {
+        if !files.iter().any(|file| file.path.starts_with(&folder) && file.extension() == "json") {
             broken.push(format!("{folder}: has no sample event (*.json)"));
         }
     }
-    for folder in folders_in(&files, "events")
-        .iter()
-        .filter(|folder| !functions.contains(folder))
-    {
+    for folder in folders_in(&files, "events").iter().filter(|folder| !functions.contains(folder)) {
         broken.push(format!("events/{folder}: there is no such function"));
     }
     verdict(&broken)
@@ -103,16 +86,10 @@ fn every_sample_event_is_a_json_object() -> Verdict {
 fn nothing_that_is_deployed_names_what_only_the_local_stack_has() -> Verdict {
     let mut broken = Vec::new();
     let deployed = ["infra/", "functions/", "crates/", "migrations/"];
-    for file in files()?
-        .iter()
-        .filter(|file| deployed.iter().any(|folder| file.path.starts_with(folder)))
-    {
+    for file in files()?.iter().filter(|file| deployed.iter().any(|folder| file.path.starts_with(folder))) {
         for (number, line) in file.lines() {
             if let Some(what) = local_only(line) {
-                broken.push(format!(
-                    "{}:{number}: `{what}` lives in tools/local only",
-                    file.path
-                ));
+                broken.push(format!("{}:{number}: `{what}` lives in tools/local only", file.path));
             }
         }
     }

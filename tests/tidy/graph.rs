@@ -61,10 +61,7 @@ fn every_dependency_is_one_that_the_rules_table_allows() -> Verdict {
         };
         for dependency in &member.dependencies {
             if let Some(why) = forbidden(&rules, rule, dependency) {
-                broken.push(format!(
-                    "{}/Cargo.toml: {}: {why}",
-                    member.folder, dependency.name
-                ));
+                broken.push(format!("{}/Cargo.toml: {}: {why}", member.folder, dependency.name));
             }
         }
     }
@@ -73,14 +70,8 @@ fn every_dependency_is_one_that_the_rules_table_allows() -> Verdict {
             broken.push(format!("{PAGE}: there is no crate `{}`", rule.name));
         }
         if let Ours::These(names) = &rule.ours {
-            for name in names
-                .iter()
-                .filter(|name| !rules.iter().any(|other| other.name == **name))
-            {
-                broken.push(format!(
-                    "{PAGE}: `{}` may use `{name}`, which has no row",
-                    rule.name
-                ));
+            for name in names.iter().filter(|name| !rules.iter().any(|other| other.name == **name)) {
+                broken.push(format!("{PAGE}: `{}` may use `{name}`, which has no row", rule.name));
             }
         }
     }
@@ -93,10 +84,7 @@ fn every_function_package_is_called_like_its_folder() -> Verdict {
     for member in members()? {
         let function = member.folder.strip_prefix("functions/");
         if function.is_some_and(|folder| folder != member.package) {
-            broken.push(format!(
-                "{}: its package is called `{}`",
-                member.folder, member.package
-            ));
+            broken.push(format!("{}: its package is called `{}`", member.folder, member.package));
         }
     }
     verdict(&broken)
@@ -125,16 +113,11 @@ fn forbidden(rules: &[Rule<'_>], rule: &Rule<'_>, dependency: &Dependency) -> Op
         return None;
     };
     if let Some(folder) = &dependency.ours {
-        let listed = rules
-            .iter()
-            .any(|other| allowed.contains(&other.name) && other.covers(folder));
+        let listed = rules.iter().any(|other| allowed.contains(&other.name) && other.covers(folder));
         return (!listed).then(|| format!("`{}` may use {allowed:?} of ours", rule.name));
     }
     if rule.only && !dependency.dev && !rule.names(&dependency.name) {
-        return Some(format!(
-            "`{}` may use only {:?} from outside",
-            rule.name, rule.outside
-        ));
+        return Some(format!("`{}` may use only {:?} from outside", rule.name, rule.outside));
     }
     let owners: Vec<&str> = rules
         .iter()
@@ -158,11 +141,7 @@ fn rules(page: &str) -> Result<Vec<Rule<'_>>, Violations> {
         let ours = match *ours {
             "all" => Ours::All,
             cell if list(cell) => Ours::These(Vec::new()),
-            cell => Ours::These(
-                cell.split(',')
-                    .map(|name| name.trim().trim_matches('`'))
-                    .collect(),
-            ),
+            cell => Ours::These(cell.split(',').map(|name| name.trim().trim_matches('`')).collect()),
         };
         rules.push(Rule {
             name: name.trim_matches('`'),
@@ -188,10 +167,7 @@ fn members() -> Result<Vec<Member>, Violations> {
         "1",
     ]))?;
     let told: Value = serde_json::from_str(&told).map_err(|error| format!("cargo metadata: {error}"))?;
-    let members: Vec<Member> = list(&told, "packages")
-        .iter()
-        .map(|package| member(&root, package))
-        .collect();
+    let members: Vec<Member> = list(&told, "packages").iter().map(|package| member(&root, package)).collect();
     if members.is_empty() {
         return Err("cargo metadata: no package".to_owned().into());
     }
@@ -202,10 +178,7 @@ fn member(root: &Path, package: &Value) -> Member {
     let manifest = Path::new(text(package, "manifest_path"));
     let dependencies = list(package, "dependencies").iter().map(|dependency| Dependency {
         name: text(dependency, "name").to_owned(),
-        ours: dependency
-            .get("path")
-            .and_then(Value::as_str)
-            .map(|path| from_root(root, Path::new(path))),
+        ours: dependency.get("path").and_then(Value::as_str).map(|path| from_root(root, Path::new(path))),
         dev: text(dependency, "kind") == "dev",
     });
     Member {
@@ -216,17 +189,11 @@ fn member(root: &Path, package: &Value) -> Member {
 }
 
 fn from_root(root: &Path, path: &Path) -> String {
-    path.strip_prefix(root)
-        .unwrap_or(path)
-        .to_string_lossy()
-        .into_owned()
+    path.strip_prefix(root).unwrap_or(path).to_string_lossy().into_owned()
 }
 
 fn list<'a>(value: &'a Value, key: &str) -> &'a [Value] {
-    value
-        .get(key)
-        .and_then(Value::as_array)
-        .map_or(&[], Vec::as_slice)
+    value.get(key).and_then(Value::as_array).map_or(&[], Vec::as_slice)
 }
 
 fn text<'a>(value: &'a Value, key: &str) -> &'a str {
@@ -253,29 +220,16 @@ fn an_edge_that_the_table_lacks_is_noticed() -> Verdict {
     let rules = rules(SAMPLE)?;
     let judge = |folder: &str, name: &str, ours: Option<&str>| {
         let rule = rules.iter().find(|rule| rule.covers(folder))?;
-        let dependency = Dependency {
-            name: name.to_owned(),
-            ours: ours.map(str::to_owned),
-            dev: false,
-        };
+        let dependency = Dependency { name: name.to_owned(), ours: ours.map(str::to_owned), dev: false };
         forbidden(&rules, rule, &dependency)
     };
-    assert_eq!(
-        judge("crates/postgres", "konstruct-domain", Some("crates/domain")),
-        None
-    );
+    assert_eq!(judge("crates/postgres", "konstruct-domain", Some("crates/domain")), None);
     assert!(judge("crates/domain", "konstruct-postgres", Some("crates/postgres")).is_some());
     assert!(judge("crates/postgres", "konstruct-aws", Some("crates/aws")).is_some());
     assert!(judge("crates/postgres", "konstruct-tests", Some("tests")).is_some());
-    assert_eq!(
-        judge("tests", "konstruct-postgres", Some("crates/postgres")),
-        None
-    );
+    assert_eq!(judge("tests", "konstruct-postgres", Some("crates/postgres")), None);
     assert!(judge("tools/local", "konstruct-domain", Some("crates/domain")).is_some());
-    assert_eq!(
-        judge("functions/agent", "konstruct-runtime", Some("crates/runtime")),
-        None
-    );
+    assert_eq!(judge("functions/agent", "konstruct-runtime", Some("crates/runtime")), None);
     assert!(judge("functions/agent", "konstruct-domain", Some("crates/domain")).is_some());
     Ok(())
 }
@@ -285,15 +239,7 @@ fn an_outside_crate_out_of_its_place_is_noticed() -> Verdict {
     let rules = rules(SAMPLE)?;
     let judge = |folder: &str, name: &str| {
         let rule = rules.iter().find(|rule| rule.covers(folder))?;
-        forbidden(
-            &rules,
-            rule,
-            &Dependency {
-                name: name.to_owned(),
-                ours: None,
-                dev: false,
-            },
-        )
+        forbidden(&rules, rule, &Dependency { name: name.to_owned(), ours: None, dev: false })
     };
     assert_eq!(judge("crates/postgres", "tokio-postgres"), None);
     assert!(judge("crates/runtime", "tokio-postgres").is_some());

@@ -5,14 +5,8 @@
 pub fn table<'a>(text: &'a str, header: &[&str]) -> Option<Vec<(usize, Vec<&'a str>)>> {
     let mut lines = text.lines().enumerate().map(|(index, line)| (index + 1, line));
     lines.find(|(_, line)| cells(line).is_some_and(|cells| cells == header))?;
-    lines
-        .next()
-        .filter(|(_, line)| line.starts_with("| -") || line.starts_with("|-"))?;
-    Some(
-        lines
-            .map_while(|(number, line)| Some((number, cells(line)?)))
-            .collect(),
-    )
+    lines.next().filter(|(_, line)| line.starts_with("| -") || line.starts_with("|-"))?;
+    Some(lines.map_while(|(number, line)| Some((number, cells(line)?))).collect())
 }
 
 /// What stands in backticks, in order.

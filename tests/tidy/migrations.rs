@@ -6,10 +6,7 @@ use crate::project::{Verdict, files, verdict};
 fn every_migration_is_named_and_numbered_in_turn() -> Verdict {
     let mut broken = Vec::new();
     let mut numbers = Vec::new();
-    for file in files()?
-        .iter()
-        .filter(|file| file.path.starts_with("migrations/"))
-    {
+    for file in files()?.iter().filter(|file| file.path.starts_with("migrations/")) {
         match number(&file.path) {
             Some(number) => numbers.push(number),
             None if file.path == "migrations/README.md" => {}
@@ -19,42 +16,25 @@ fn every_migration_is_named_and_numbered_in_turn() -> Verdict {
     numbers.sort_unstable();
     let expected: Vec<usize> = (1..=numbers.len()).collect();
     if numbers.is_empty() || numbers != expected {
-        broken.push(format!(
-            "migrations: numbered {numbers:?}, which is not 1, 2, 3 … without a gap"
-        ));
+        broken.push(format!("migrations: numbered {numbers:?}, which is not 1, 2, 3 … without a gap"));
     }
     verdict(&broken)
 }
 
 /// The number in a migration's name; `None` if it is not named like one.
 fn number(path: &str) -> Option<usize> {
-    let (number, name) = path
-        .strip_prefix("migrations/V")?
-        .strip_suffix(".sql")?
-        .split_once("__")?;
-    let named = !name.is_empty()
-        && name
-            .chars()
-            .all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if number.starts_with('0') || !named {
-        None
-    } else {
-        number.parse().ok()
-    }
+    let (number, name) = path.strip_prefix("migrations/V")?.strip_suffix(".sql")?.split_once("__")?;
+    let named =
+        !name.is_empty() && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if number.starts_with('0') || !named { None } else { number.parse().ok() }
 }
 
 #[test]
 fn a_migration_without_a_plain_number_and_name_is_none() {
     assert_eq!(number("migrations/V12__add_usage.sql"), Some(12));
-    for wrong in [
-        "V012__a.sql",
-        "V1_a.sql",
-        "V1__.sql",
-        "V1__Add.sql",
-        "1__a.sql",
-        "V1__a.txt",
-        "old/V1__a.sql",
-    ] {
+    for wrong in
+        ["V012__a.sql", "V1_a.sql", "V1__.sql", "V1__Add.sql", "1__a.sql", "V1__a.txt", "old/V1__a.sql"]
+    {
         assert_eq!(number(&format!("migrations/{wrong}")), None, "{wrong}");
     }
 }

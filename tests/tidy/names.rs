@@ -4,12 +4,8 @@
 use crate::project::{File, Verdict, files, verdict};
 
 const DRAWERS: [&str; 6] = ["util", "utils", "helper", "helpers", "common", "misc"];
-const MACHINE_FOLDERS: [&str; 4] = [
-    concat!("/wo", "rk/"),
-    concat!("/ro", "ot/"),
-    concat!("/ho", "me/"),
-    concat!("/Us", "ers/"),
-];
+const MACHINE_FOLDERS: [&str; 4] =
+    [concat!("/wo", "rk/"), concat!("/ro", "ot/"), concat!("/ho", "me/"), concat!("/Us", "ers/")];
 const MIRROR_WORDS: [&str; 6] = [
     concat!("index", "-url"),
     concat!("index", "_url"),
@@ -24,10 +20,7 @@ fn no_file_or_folder_is_a_drawer_for_anything() -> Verdict {
     let mut broken = Vec::new();
     for file in &files()? {
         if let Some(word) = drawer(&file.path) {
-            broken.push(format!(
-                "{}: `{word}` says nothing; name it after what it holds",
-                file.path
-            ));
+            broken.push(format!("{}: `{word}` says nothing; name it after what it holds", file.path));
         }
     }
     verdict(&broken)
@@ -39,10 +32,7 @@ fn no_file_names_a_folder_of_one_machine() -> Verdict {
     for file in &files()? {
         for (number, line) in file.lines() {
             if let Some(folder) = machine_folder(line) {
-                broken.push(format!(
-                    "{}:{number}: `{folder}` exists on one machine only",
-                    file.path
-                ));
+                broken.push(format!("{}:{number}: `{folder}` exists on one machine only", file.path));
             }
         }
     }
@@ -67,8 +57,7 @@ fn no_file_names_a_package_mirror() -> Verdict {
 
 /// The word of a path that says nothing, if there is one.
 fn drawer(path: &str) -> Option<&str> {
-    path.split(['/', '.', '_', '-'])
-        .find(|word| DRAWERS.contains(&word.to_lowercase().as_str()))
+    path.split(['/', '.', '_', '-']).find(|word| DRAWERS.contains(&word.to_lowercase().as_str()))
 }
 
 /// The folder at the root of a machine that a line names, if it does. `x/work/y` is a path of the project.
@@ -98,10 +87,7 @@ fn mirror(file: &File, line: &str) -> Option<String> {
         return Some(value.to_owned());
     }
     let lower = line.to_lowercase();
-    MIRROR_WORDS
-        .into_iter()
-        .find(|word| lower.contains(word))
-        .map(|word| format!("`{word}`"))
+    MIRROR_WORDS.into_iter().find(|word| lower.contains(word)).map(|word| format!("`{word}`"))
 }
 
 #[test]
@@ -112,14 +98,8 @@ fn the_name_checks_notice_what_they_look_for() {
     let [work, root, ..] = MACHINE_FOLDERS;
     assert_eq!(machine_folder(&format!("see `{work}main`")), Some(work));
     assert_eq!(machine_folder(&format!("{root}.cache")), Some(root));
-    assert_eq!(
-        machine_folder(&format!("https://example.com{work}x, ./target{root}y")),
-        None
-    );
-    let lock = |text: &str| File {
-        path: "Cargo.lock".to_owned(),
-        text: text.to_owned(),
-    };
+    assert_eq!(machine_folder(&format!("https://example.com{work}x, ./target{root}y")), None);
+    let lock = |text: &str| File { path: "Cargo.lock".to_owned(), text: text.to_owned() };
     let own = "source = \"registry+https://github.com/rust-lang/crates.io-index\"";
     assert_eq!(mirror(&lock(own), own), None);
     let other = "source = \"registry+https://mirror.example.com/index\"";

@@ -24,11 +24,7 @@ pub type Verdict = Result<(), Violations>;
 
 /// A rule holds when nothing breaks it.
 pub fn verdict(broken: &[String]) -> Verdict {
-    if broken.is_empty() {
-        Ok(())
-    } else {
-        Err(Violations(broken.join("\n")))
-    }
+    if broken.is_empty() { Ok(()) } else { Err(Violations(broken.join("\n"))) }
 }
 
 /// A file of the project.
@@ -47,29 +43,20 @@ impl File {
 
     /// What follows the last dot of the name; empty if there is none.
     pub fn extension(&self) -> &str {
-        self.name()
-            .rsplit_once('.')
-            .map_or("", |(_, extension)| extension)
+        self.name().rsplit_once('.').map_or("", |(_, extension)| extension)
     }
 
     /// Its lines, numbered from 1.
     pub fn lines(&self) -> impl Iterator<Item = (usize, &str)> {
-        self.text
-            .lines()
-            .enumerate()
-            .map(|(index, line)| (index + 1, line))
+        self.text.lines().enumerate().map(|(index, line)| (index + 1, line))
     }
 }
 
 /// The folder that holds `Cargo.lock`, at or above the one the tests run in.
 pub fn root() -> Result<PathBuf, Violations> {
     let here = std::env::current_dir().map_err(|error| format!("no working directory: {error}"))?;
-    let root = here
-        .ancestors()
-        .find(|folder| folder.join("Cargo.lock").is_file());
-    Ok(root
-        .map(Path::to_path_buf)
-        .ok_or_else(|| format!("no Cargo.lock above {}", here.display()))?)
+    let root = here.ancestors().find(|folder| folder.join("Cargo.lock").is_file());
+    Ok(root.map(Path::to_path_buf).ok_or_else(|| format!("no Cargo.lock above {}", here.display()))?)
 }
 
 /// All files, sorted by path.
@@ -92,10 +79,7 @@ pub fn files() -> Result<Vec<File>, Violations> {
             continue; // deleted here, and git has not been told yet
         }
         let bytes = std::fs::read(&file).map_err(|error| format!("{path}: {error}"))?;
-        files.push(File {
-            path: path.to_owned(),
-            text: String::from_utf8_lossy(&bytes).into_owned(),
-        });
+        files.push(File { path: path.to_owned(), text: String::from_utf8_lossy(&bytes).into_owned() });
     }
     if files.is_empty() {
         return Err(Violations(format!("git lists no file under {}", root.display())));
@@ -106,10 +90,7 @@ pub fn files() -> Result<Vec<File>, Violations> {
 /// The one file at `path`.
 pub fn file(path: &str) -> Result<File, Violations> {
     let text = std::fs::read_to_string(root()?.join(path)).map_err(|error| format!("{path}: {error}"))?;
-    Ok(File {
-        path: path.to_owned(),
-        text,
-    })
+    Ok(File { path: path.to_owned(), text })
 }
 
 /// The folders directly under `folder` that hold a file of the project, sorted.
@@ -126,14 +107,9 @@ pub fn folders_in(files: &[File], folder: &str) -> Vec<String> {
 
 /// What a command prints; its complaint is the error.
 pub fn run(command: &mut Command) -> Result<String, Violations> {
-    let output = command
-        .output()
-        .map_err(|error| format!("{command:?}: {error}"))?;
+    let output = command.output().map_err(|error| format!("{command:?}: {error}"))?;
     if !output.status.success() {
-        return Err(Violations(format!(
-            "{command:?}: {}",
-            String::from_utf8_lossy(&output.stderr)
-        )));
+        return Err(Violations(format!("{command:?}: {}", String::from_utf8_lossy(&output.stderr))));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -20,16 +20,12 @@ fn every_requirement_names_tests_that_exist_and_name_it_back() -> Verdict {
             continue;
         };
         if !is_id(id) || seen.contains(id) {
-            broken.push(format!(
-                "{PAGE}:{line}: `{id}` is no requirement's ID, or is here twice"
-            ));
+            broken.push(format!("{PAGE}:{line}: `{id}` is no requirement's ID, or is here twice"));
         }
         seen.push(id);
         let tests = quoted(proofs);
         if tests.is_empty() {
-            broken.push(format!(
-                "{PAGE}:{line}: {id} names no test (`file.rs::test_name`)"
-            ));
+            broken.push(format!("{PAGE}:{line}: {id} names no test (`file.rs::test_name`)"));
         }
         for test in tests {
             if let Some(why) = unproven(&files, id, test) {
@@ -40,10 +36,7 @@ fn every_requirement_names_tests_that_exist_and_name_it_back() -> Verdict {
     for file in files.iter().filter(|file| file.extension() == "rs") {
         for (number, line) in file.lines() {
             for id in proven_in(line).filter(|id| !seen.contains(id)) {
-                broken.push(format!(
-                    "{}:{number}: proves {id}, which {PAGE} does not list",
-                    file.path
-                ));
+                broken.push(format!("{}:{number}: proves {id}, which {PAGE} does not list", file.path));
             }
         }
     }
@@ -63,20 +56,13 @@ fn unproven(files: &[File], id: &str, test: &str) -> Option<String> {
     if !file.lines().any(|(_, line)| line.contains(&declared)) {
         return Some(format!("{path} has no `fn {name}`"));
     }
-    let named = file
-        .lines()
-        .any(|(_, line)| proven_in(line).any(|proven| proven == id));
+    let named = file.lines().any(|(_, line)| proven_in(line).any(|proven| proven == id));
     (!named).then(|| format!("{path} has no `// proves {id}`"))
 }
 
 /// The IDs that a line `// proves CHAT-04, TEN-01` names; none for any other line.
 fn proven_in(line: &str) -> impl Iterator<Item = &str> {
-    let rest = line
-        .trim()
-        .trim_start_matches('/')
-        .trim_start()
-        .strip_prefix("proves ")
-        .unwrap_or("");
+    let rest = line.trim().trim_start_matches('/').trim_start().strip_prefix("proves ").unwrap_or("");
     rest.split([',', ' ', '.', ':']).filter(|word| is_id(word))
 }
 
@@ -93,10 +79,7 @@ fn is_id(word: &str) -> bool {
 #[test]
 fn a_proof_must_exist_and_name_its_requirement() {
     let text = concat!("// ", "proves CHAT-04, TEN-01\n#[test]\nfn it_holds() {}\n");
-    let files = [File {
-        path: "tests/integration/a.rs".to_owned(),
-        text: text.to_owned(),
-    }];
+    let files = [File { path: "tests/integration/a.rs".to_owned(), text: text.to_owned() }];
     let why = |id, test| unproven(&files, id, test);
     assert_eq!(why("CHAT-04", "tests/integration/a.rs::it_holds"), None);
     assert_eq!(why("TEN-01", "tests/integration/a.rs::inner::it_holds"), None);

@@ -24,10 +24,7 @@ pub(crate) fn words<E: ProvideErrorMetadata>(error: &SdkError<E, Response>) -> S
         SdkError::ServiceError(_) => "refused",
         _ => "failed",
     };
-    let code = error
-        .as_service_error()
-        .and_then(ProvideErrorMetadata::code)
-        .filter(|code| is_name(code));
+    let code = error.as_service_error().and_then(ProvideErrorMetadata::code).filter(|code| is_name(code));
     match (status(error), code) {
         (Some(status), Some(code)) => format!("{kind}: {status} {code}"),
         (Some(status), None) => format!("{kind}: {status}"),
@@ -44,9 +41,7 @@ pub(crate) fn cut_while_connecting<E>(error: &SdkError<E, Response>) -> bool {
     let mut connecting = false;
     let mut next = failure.as_connector_error().and_then(Error::source);
     while let Some(inner) = next {
-        connecting |= inner
-            .downcast_ref::<legacy::Error>()
-            .is_some_and(legacy::Error::is_connect);
+        connecting |= inner.downcast_ref::<legacy::Error>().is_some_and(legacy::Error::is_connect);
         if let Some(io) = inner.downcast_ref::<io::Error>() {
             if connecting && went_away(io.kind()) {
                 return true;
@@ -62,10 +57,7 @@ pub(crate) fn cut_while_connecting<E>(error: &SdkError<E, Response>) -> bool {
 
 fn went_away(kind: io::ErrorKind) -> bool {
     use io::ErrorKind::{BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof};
-    matches!(
-        kind,
-        BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
-    )
+    matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
 }
 
 /// AWS's codes are words such as `AWS.SimpleQueueService.NonExistentQueue`; anything else might repeat a request.

@@ -29,17 +29,11 @@ impl ManagementApi {
     /// (contracts.md 1.7).
     #[must_use]
     pub fn new(sdk: &Sdk, endpoint: &str) -> Self {
-        Self {
-            client: sdk.management(endpoint, LIMIT),
-        }
+        Self { client: sdk.management(endpoint, LIMIT) }
     }
 
     async fn post_within_limit(&self, connection_id: &str, frame: &str) -> PostOutcome {
-        let post = self
-            .client
-            .post_to_connection()
-            .connection_id(connection_id)
-            .data(Blob::new(frame));
+        let post = self.client.post_to_connection().connection_id(connection_id).data(Blob::new(frame));
         match within(call(|| post.clone().send())).await {
             Some(Ok(_)) => PostOutcome::Delivered,
             Some(Err(error)) => outcome(&error),

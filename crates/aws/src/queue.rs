@@ -28,10 +28,7 @@ impl SqsQueue {
     /// The queue at `queue_url`; `endpoint_url` replaces AWS's own endpoint (local stack, tests).
     #[must_use]
     pub fn new(sdk: &Sdk, queue_url: impl Into<String>, endpoint_url: Option<&str>) -> Self {
-        Self {
-            client: sdk.sqs(endpoint_url),
-            queue_url: queue_url.into(),
-        }
+        Self { client: sdk.sqs(endpoint_url), queue_url: queue_url.into() }
     }
 
     /// Sends a body to a standard queue, to be received after so many seconds (0 to 900; more counts as 900). It
@@ -40,14 +37,9 @@ impl SqsQueue {
     /// # Errors
     /// If SQS has not taken it after three attempts of 2 s.
     pub async fn send_delayed(&self, body: &str, seconds: i32) -> Result<(), QueueError> {
-        let send = self
-            .client
-            .send_message()
-            .queue_url(&self.queue_url)
-            .message_body(legal(body));
+        let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(body));
         let sent = send.delay_seconds(seconds.clamp(0, DELAY_MAX)).send().await;
-        sent.map(drop)
-            .map_err(|error| QueueError(format!("send: {}", words(&error))))
+        sent.map(drop).map_err(|error| QueueError(format!("send: {}", words(&error))))
     }
 
     /// Whether the queue is there and may be used (`sqs:GetQueueAttributes`), within 2 s in all.
@@ -55,47 +47,26 @@ impl SqsQueue {
     /// # Errors
     /// If it is not.
     pub async fn check(&self) -> Result<(), QueueError> {
-        let once = aws_sdk_sqs::Config::builder().timeout_config(
-            TimeoutConfig::builder()
-                .operation_timeout(Duration::from_secs(2))
-                .build(),
-        );
+        let once = aws_sdk_sqs::Config::builder()
+            .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(2)).build());
         let ask = self.client.get_queue_attributes().queue_url(&self.queue_url);
-        let asked = ask
-            .attribute_names(QueueAttributeName::QueueArn)
-            .customize()
-            .config_override(once)
-            .send()
-            .await;
-        asked
-            .map(drop)
-            .map_err(|error| QueueError(format!("check: {}", words(&error))))
+        let asked =
+            ask.attribute_names(QueueAttributeName::QueueArn).customize().config_override(once).send().await;
+        asked.map(drop).map_err(|error| QueueError(format!("check: {}", words(&error))))
     }
 
     async fn send_fifo(&self, body: &str, group_id: &str, deduplication_id: &str) -> Result<(), QueueError> {
-        let send = self
-            .client
-            .send_message()
-            .queue_url(&self.queue_url)
-            .message_body(legal(body));
-        let sent = send
-            .message_group_id(group_id)
-            .message_deduplication_id(deduplication_id)
-            .send()
-            .await;
-        sent.map(drop)
-            .map_err(|error| QueueError(format!("send: {}", words(&error))))
+        let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(body));
+        let sent = send.message_group_id(group_id).message_deduplication_id(deduplication_id).send().await;
+        sent.map(drop).map_err(|error| QueueError(format!("send: {}", words(&error))))
     }
 
     async fn hide(&self, receipt_handle: &str, seconds: i32) -> Result<(), QueueError> {
         let change = self.client.change_message_visibility().queue_url(&self.queue_url);
-        let change = change
-            .receipt_handle(receipt_handle)
-            .visibility_timeout(seconds.clamp(0, VISIBILITY_MAX));
+        let change =
+            change.receipt_handle(receipt_handle).visibility_timeout(seconds.clamp(0, VISIBILITY_MAX));
         let changed = change.send().await;
-        changed
-            .map(drop)
-            .map_err(|error| QueueError(format!("visibility: {}", words(&error))))
+        changed.map(drop).map_err(|error| QueueError(format!("visibility: {}", words(&error))))
     }
 }
 
@@ -134,10 +105,7 @@ mod tests {
 
     #[test]
     fn bodies_have_no_character_that_xml_forbids() {
-        assert_eq!(
-            legal("{\"a\":\"x\u{fffe}y\u{ffff}\"}"),
-            "{\"a\":\"x\\ufffey\\uffff\"}"
-        );
+        assert_eq!(legal("{\"a\":\"x\u{fffe}y\u{ffff}\"}"), "{\"a\":\"x\\ufffey\\uffff\"}");
         assert!(matches!(legal("{\"a\":\"\u{1f600}\u{fffd}\"}"), Cow::Borrowed(_)));
     }
 }

@@ -76,10 +76,7 @@ pub struct Sdk {
 
 impl fmt::Debug for Sdk {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Sdk")
-            .field("region", &self.region)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Sdk").field("region", &self.region).finish_non_exhaustive()
     }
 }
 
@@ -87,18 +84,9 @@ impl Sdk {
     /// Prepares; connects to nothing.
     #[must_use]
     pub fn new(config: SdkConfig) -> Self {
-        let AwsCredentials {
-            access_key_id,
-            secret_access_key,
-            session_token,
-        } = config.credentials;
-        let credentials = Credentials::new(
-            access_key_id,
-            secret_access_key,
-            session_token,
-            None,
-            "environment",
-        );
+        let AwsCredentials { access_key_id, secret_access_key, session_token } = config.credentials;
+        let credentials =
+            Credentials::new(access_key_id, secret_access_key, session_token, None, "environment");
         Self {
             region: Region::new(config.region),
             credentials: SharedCredentialsProvider::new(credentials),
@@ -151,10 +139,7 @@ impl Sdk {
 
 /// The limit on connecting is the same for all clients, because connections are shared between equal ones only.
 fn timeouts(attempt: Duration) -> TimeoutConfig {
-    TimeoutConfig::builder()
-        .connect_timeout(CONNECT_TIMEOUT)
-        .operation_attempt_timeout(attempt)
-        .build()
+    TimeoutConfig::builder().connect_timeout(CONNECT_TIMEOUT).operation_attempt_timeout(attempt).build()
 }
 
 fn http_client(roots: AwsRoots) -> SharedHttpClient {
@@ -182,11 +167,7 @@ mod tests {
             secret_access_key: "very-secret".to_owned(),
             session_token: Some("token-secret".to_owned()),
         };
-        Sdk::new(SdkConfig {
-            region: "eu-central-1".to_owned(),
-            credentials,
-            roots,
-        })
+        Sdk::new(SdkConfig { region: "eu-central-1".to_owned(), credentials, roots })
     }
 
     #[test]
@@ -194,12 +175,7 @@ mod tests {
         // The SDK reads the roots here, and panics on one that it cannot read.
         sdk(AwsRoots::CompiledIn).sqs(None);
         sdk(AwsRoots::CompiledIn).management("https://a.example/stage", Duration::from_secs(5));
-        assert_eq!(
-            String::from_utf8_lossy(AMAZON_ROOTS)
-                .matches("BEGIN CERTIFICATE")
-                .count(),
-            6
-        );
+        assert_eq!(String::from_utf8_lossy(AMAZON_ROOTS).matches("BEGIN CERTIFICATE").count(), 6);
     }
 
     #[test]

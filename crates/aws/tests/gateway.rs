@@ -31,24 +31,16 @@ fn gateway(server: &Server) -> ManagementApi {
 
 fn status(status: &str, kind: &str) -> String {
     let body = "{\"message\":\"secret\"}";
-    format!(
-        "HTTP/1.1 {status} X\r\nx-amzn-errortype: {kind}\r\ncontent-length: {}\r\n\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 {status} X\r\nx-amzn-errortype: {kind}\r\ncontent-length: {}\r\n\r\n{body}", body.len())
 }
 
 #[tokio::test]
 async fn a_frame_is_posted_to_the_stage_and_signed() {
     let server = answering([OK]);
-    let outcome = gateway(&server)
-        .post("L0SM9cOFvHcCIhw=", "{\"a\":\"grüße\"}")
-        .await;
+    let outcome = gateway(&server).post("L0SM9cOFvHcCIhw=", "{\"a\":\"grüße\"}").await;
     assert_eq!(outcome, PostOutcome::Delivered);
     let request = server.noted().remove(0);
-    assert!(
-        request.starts_with("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n"),
-        "{request}"
-    );
+    assert!(request.starts_with("POST /dev/@connections/L0SM9cOFvHcCIhw%3D HTTP/1.1\r\n"), "{request}");
     assert!(request.contains("/eu-central-1/execute-api/aws4_request"));
     assert!(request.contains("x-amz-security-token: session-token"));
     assert!(request.ends_with("\r\n\r\n{\"a\":\"grüße\"}"));
@@ -60,10 +52,7 @@ async fn a_connection_id_cannot_leave_its_place_in_the_path() {
     gateway(&server).post("@a/../b?c#d%20 é=", "x").await;
     let request = server.noted().remove(0);
     let path = "/dev/@connections/%40a%2F..%2Fb%3Fc%23d%2520%20%C3%A9%3D";
-    assert!(
-        request.starts_with(&format!("POST {path} HTTP/1.1\r\n")),
-        "{request}"
-    );
+    assert!(request.starts_with(&format!("POST {path} HTTP/1.1\r\n")), "{request}");
 }
 
 #[tokio::test]
@@ -156,21 +145,12 @@ async fn a_handshake_that_is_cut_is_tried_once_more_because_nothing_was_posted()
 #[tokio::test]
 async fn closing_deletes_and_is_never_an_error() {
     let gone = status("410", "GoneException");
-    let server = answering([
-        "HTTP/1.1 204 X\r\n\r\n".to_owned(),
-        gone,
-        status("500", ""),
-        String::new(),
-    ]);
+    let server = answering(["HTTP/1.1 204 X\r\n\r\n".to_owned(), gone, status("500", ""), String::new()]);
     let gateway = gateway(&server);
     for _ in 0..4 {
         gateway.close("a=").await;
     }
     let noted = server.noted();
     assert_eq!(noted.len(), 4);
-    assert!(
-        noted
-            .iter()
-            .all(|request| request.starts_with("DELETE /dev/@connections/a%3D HTTP/1.1\r\n"))
-    );
+    assert!(noted.iter().all(|request| request.starts_with("DELETE /dev/@connections/a%3D HTTP/1.1\r\n")));
 }

@@ -37,26 +37,17 @@ fn answer(status: &str, body: &str) -> String {
 }
 
 fn sent() -> String {
-    answer(
-        "200 OK",
-        "{\"MessageId\":\"m\",\"MD5OfMessageBody\":\"0\",\"SequenceNumber\":\"1\"}",
-    )
+    answer("200 OK", "{\"MessageId\":\"m\",\"MD5OfMessageBody\":\"0\",\"SequenceNumber\":\"1\"}")
 }
 
 fn failed(status: &str, kind: &str) -> String {
-    answer(
-        status,
-        &format!("{{\"__type\":\"com.amazonaws.sqs#{kind}\",\"message\":\"secret\"}}"),
-    )
+    answer(status, &format!("{{\"__type\":\"com.amazonaws.sqs#{kind}\",\"message\":\"secret\"}}"))
 }
 
 #[tokio::test]
 async fn a_task_is_sent_with_its_group_and_its_deduplication_id() {
     let server = answering([sent()]);
-    queue(&server)
-        .send("{\"a\":\"x\u{ffff}\"}", "group", "once")
-        .await
-        .unwrap();
+    queue(&server).send("{\"a\":\"x\u{ffff}\"}", "group", "once").await.unwrap();
     let request = server.noted().remove(0);
     assert!(request.starts_with("POST / HTTP/1.1\r\n"));
     assert!(request.contains("x-amz-target: AmazonSQS.SendMessage\r\n"));
@@ -81,10 +72,7 @@ async fn a_delayed_message_has_a_delay_that_sqs_takes_and_no_group() {
     }
     let noted = server.noted();
     for (request, delay) in noted.iter().zip([60, 900, 0]) {
-        assert!(
-            request.contains(&format!("\"DelaySeconds\":{delay}")),
-            "{request}"
-        );
+        assert!(request.contains(&format!("\"DelaySeconds\":{delay}")), "{request}");
         assert!(!request.contains("Group") && !request.contains("Dedup"));
     }
 }
@@ -105,30 +93,20 @@ async fn visibility_is_changed_within_what_sqs_takes() {
 
 #[tokio::test]
 async fn a_send_is_repeated_under_the_same_deduplication_id() {
-    for trouble in [
-        failed("500 X", "InternalFailure"),
-        failed("503 X", "ServiceUnavailable"),
-        String::new(),
-    ] {
+    for trouble in [failed("500 X", "InternalFailure"), failed("503 X", "ServiceUnavailable"), String::new()]
+    {
         let server = answering([trouble.clone(), trouble, sent()]);
         queue(&server).send("{}", "group", "once").await.unwrap();
         let noted = server.noted();
         assert_eq!(noted.len(), 3);
-        assert!(
-            noted
-                .iter()
-                .all(|request| request.contains("\"MessageDeduplicationId\":\"once\""))
-        );
+        assert!(noted.iter().all(|request| request.contains("\"MessageDeduplicationId\":\"once\"")));
     }
 }
 
 #[tokio::test]
 async fn after_three_attempts_it_is_an_error_that_names_no_content() {
     let server = answering([failed("500 X", "InternalFailure")]);
-    let error = queue(&server)
-        .send("{\"secret\":1}", "group", "once")
-        .await
-        .unwrap_err();
+    let error = queue(&server).send("{\"secret\":1}", "group", "once").await.unwrap_err();
     assert_eq!(error.to_string(), "queue: send: refused: 500 InternalFailure");
     assert_eq!(server.noted().len(), 3);
 }

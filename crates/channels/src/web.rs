@@ -24,13 +24,8 @@ pub fn normalise(
         id,
         tenant_id,
         channel: Channel::Web,
-        channel_metadata: metadata
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value))
-            .collect(),
-        sender: Sender {
-            user_id: user_id.to_string(),
-        },
+        channel_metadata: metadata.into_iter().map(|(key, value)| (key.to_owned(), value)).collect(),
+        sender: Sender { user_id: user_id.to_string() },
         content,
         timestamp,
         thread_id: conversation_id,

@@ -28,9 +28,7 @@ impl Role {
     /// The role of that name.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        [Self::PlatformAdmin, Self::TenantAdmin, Self::TenantMember]
-            .into_iter()
-            .find(|r| r.as_str() == name)
+        [Self::PlatformAdmin, Self::TenantAdmin, Self::TenantMember].into_iter().find(|r| r.as_str() == name)
     }
 }
 
@@ -118,11 +116,7 @@ pub fn with_conversation(
     in_tenant(caller, membership, access)?;
     let own = conversation.user_id == Some(caller.user_id);
     let platform_read = access == Access::Read && caller.is_platform_admin();
-    if own || platform_read {
-        Ok(())
-    } else {
-        Err(Denied::NotYours)
-    }
+    if own || platform_read { Ok(()) } else { Err(Denied::NotYours) }
 }
 
 #[cfg(test)]
@@ -132,12 +126,7 @@ mod tests {
     use uuid::Uuid;
 
     fn principal(role: Role) -> Principal {
-        Principal {
-            user_id: UserId(Uuid::from_u128(1)),
-            role,
-            tenant_id: None,
-            expires_at: 0,
-        }
+        Principal { user_id: UserId(Uuid::from_u128(1)), role, tenant_id: None, expires_at: 0 }
     }
 
     fn conversation(user: u128) -> Conversation {
@@ -157,12 +146,7 @@ mod tests {
         let rows = [
             (Role::TenantMember, None, Read, Err(Denied::NotAMember)),
             (Role::TenantAdmin, None, Administer, Err(Denied::NotAMember)),
-            (
-                Role::TenantAdmin,
-                Some(TenantRole::Member),
-                Administer,
-                Err(Denied::NotAnAdmin),
-            ),
+            (Role::TenantAdmin, Some(TenantRole::Member), Administer, Err(Denied::NotAnAdmin)),
             (Role::TenantMember, Some(TenantRole::Admin), Administer, Ok(())),
             (Role::TenantMember, Some(TenantRole::Member), Write, Ok(())),
             (Role::PlatformAdmin, None, Read, Ok(())),
@@ -184,22 +168,10 @@ mod tests {
     fn a_conversation_is_its_owners_and_a_platform_admins_to_read() {
         let member = principal(Role::TenantMember);
         let here = Some(TenantRole::Member);
-        assert_eq!(
-            with_conversation(&member, here, &conversation(1), Access::Write),
-            Ok(())
-        );
-        assert_eq!(
-            with_conversation(&member, here, &conversation(2), Access::Read),
-            Err(Denied::NotYours)
-        );
+        assert_eq!(with_conversation(&member, here, &conversation(1), Access::Write), Ok(()));
+        assert_eq!(with_conversation(&member, here, &conversation(2), Access::Read), Err(Denied::NotYours));
         let admin = principal(Role::PlatformAdmin);
-        assert_eq!(
-            with_conversation(&admin, None, &conversation(2), Access::Read),
-            Ok(())
-        );
-        assert_eq!(
-            with_conversation(&admin, here, &conversation(2), Access::Write),
-            Err(Denied::NotYours)
-        );
+        assert_eq!(with_conversation(&admin, None, &conversation(2), Access::Read), Ok(()));
+        assert_eq!(with_conversation(&admin, here, &conversation(2), Access::Write), Err(Denied::NotYours));
     }
 }

@@ -108,17 +108,11 @@ mod tests {
 
     #[test]
     fn content_is_trimmed_and_bounded() {
-        assert_eq!(
-            Content::parse(" \u{2003}hi\n").map(String::from),
-            Ok("hi".to_owned())
-        );
+        assert_eq!(Content::parse(" \u{2003}hi\n").map(String::from), Ok("hi".to_owned()));
         assert_eq!(Content::parse("\u{2003} \n"), Err(ContentError::Empty));
         assert_eq!(Content::parse("a\0b"), Err(ContentError::Nul));
         assert!(Content::parse(&"x".repeat(CONTENT_BYTES_MAX)).is_ok());
-        assert_eq!(
-            Content::parse(&"x".repeat(CONTENT_BYTES_MAX + 1)),
-            Err(ContentError::TooLarge)
-        );
+        assert_eq!(Content::parse(&"x".repeat(CONTENT_BYTES_MAX + 1)), Err(ContentError::TooLarge));
         assert_eq!(Content::parse(&"ü".repeat(16_001)), Err(ContentError::TooLarge));
     }
 }

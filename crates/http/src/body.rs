@@ -43,10 +43,7 @@ impl Body {
                 None => return Ok(None),
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
-                    return Err(HttpError::Broken {
-                        host: self.host.to_string(),
-                        cause: cause_of(&error),
-                    });
+                    return Err(HttpError::Broken { host: self.host.to_string(), cause: cause_of(&error) });
                 }
             };
             // Trailers are of no interest.

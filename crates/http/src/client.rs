@@ -59,12 +59,7 @@ impl Client {
     /// A client that has not connected, nor read a root, yet.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        Self {
-            shared: Arc::new(Shared {
-                config,
-                pool: OnceLock::new(),
-            }),
-        }
+        Self { shared: Arc::new(Shared { config, pool: OnceLock::new() }) }
     }
 
     /// Sends a request and returns once the answer's headers are there. Waiting has no limit but that on
@@ -87,11 +82,7 @@ impl Client {
             answered => answered,
         };
         let (head, incoming) = answered.map_err(|error| failure(&host, &error))?.into_parts();
-        Ok(Response {
-            status: head.status,
-            headers: head.headers,
-            body: Body::new(host, incoming),
-        })
+        Ok(Response { status: head.status, headers: head.headers, body: Body::new(host, incoming) })
     }
 
     /// The host, of an address that may be called.
@@ -125,10 +116,7 @@ impl Client {
 fn failure(host: &str, error: &legacy::Error) -> HttpError {
     let host = host.to_owned();
     if !error.is_connect() {
-        return HttpError::Broken {
-            host,
-            cause: cause_of(error),
-        };
+        return HttpError::Broken { host, cause: cause_of(error) };
     }
     let mut next: Option<&(dyn Error + 'static)> = Some(error);
     while let Some(inner) = next {
@@ -137,10 +125,7 @@ fn failure(host: &str, error: &legacy::Error) -> HttpError {
         }
         next = inner.source();
     }
-    HttpError::Connect {
-        host,
-        cause: cause_of(error),
-    }
+    HttpError::Connect { host, cause: cause_of(error) }
 }
 
 #[cfg(test)]
@@ -148,10 +133,7 @@ mod tests {
     use super::*;
 
     async fn refusal(uri: &'static str, allow_plain: bool) -> HttpError {
-        let client = Client::new(ClientConfig {
-            allow_plain,
-            ..ClientConfig::default()
-        });
+        let client = Client::new(ClientConfig { allow_plain, ..ClientConfig::default() });
         let mut request = Request::new(Bytes::new());
         *request.uri_mut() = Uri::from_static(uri);
         client.send(request).await.unwrap_err()
@@ -159,27 +141,15 @@ mod tests {
 
     #[tokio::test]
     async fn plain_http_is_refused_unless_allowed() {
-        assert_eq!(
-            refusal("http://127.0.0.1:1/", false).await,
-            HttpError::Address("not https")
-        );
-        assert!(matches!(
-            refusal("http://127.0.0.1:1/", true).await,
-            HttpError::Connect { .. }
-        ));
+        assert_eq!(refusal("http://127.0.0.1:1/", false).await, HttpError::Address("not https"));
+        assert!(matches!(refusal("http://127.0.0.1:1/", true).await, HttpError::Connect { .. }));
     }
 
     #[tokio::test]
     async fn addresses_without_host_or_with_user_information_are_refused() {
         assert_eq!(refusal("/path", true).await, HttpError::Address("no host"));
-        assert_eq!(
-            refusal("https://me:secret@host/", true).await,
-            HttpError::Address("user information")
-        );
-        assert_eq!(
-            refusal("ftp://host/", true).await,
-            HttpError::Address("neither https nor http")
-        );
+        assert_eq!(refusal("https://me:secret@host/", true).await, HttpError::Address("user information"));
+        assert_eq!(refusal("ftp://host/", true).await, HttpError::Address("neither https nor http"));
     }
 
     #[test]

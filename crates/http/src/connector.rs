@@ -39,16 +39,9 @@ impl Connector {
         tcp.set_keepalive(Some(Duration::from_secs(30)));
         tcp.set_connect_timeout(Some(config.connect_timeout));
         let builder = HttpsConnectorBuilder::new().with_tls_config(crate::tls::config(config.roots)?);
-        let builder = if config.allow_plain {
-            builder.https_or_http()
-        } else {
-            builder.https_only()
-        };
+        let builder = if config.allow_plain { builder.https_or_http() } else { builder.https_only() };
         let https = builder.enable_http1().wrap_connector(tcp);
-        Ok(Self {
-            https,
-            limit: config.connect_timeout,
-        })
+        Ok(Self { https, limit: config.connect_timeout })
     }
 }
 

@@ -87,10 +87,8 @@ pub(crate) fn was_cut(error: &(dyn Error + 'static)) -> bool {
                 BrokenPipe, ConnectionAborted, ConnectionReset, NotConnected, UnexpectedEof,
             };
             let kind = io.kind();
-            if matches!(
-                kind,
-                BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof
-            ) {
+            if matches!(kind, BrokenPipe | ConnectionAborted | ConnectionReset | NotConnected | UnexpectedEof)
+            {
                 return true;
             }
             next = io.get_ref().map(|wrapped| -> &(dyn Error + 'static) { wrapped });

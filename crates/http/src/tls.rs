@@ -22,24 +22,16 @@ pub(crate) fn config(roots: Roots) -> Result<ClientConfig, HttpError> {
     let builder = ClientConfig::builder_with_provider(provider)
         .with_safe_default_protocol_versions()
         .map_err(|_| HttpError::Tls("no protocol version in common with the library"))?;
-    Ok(builder
-        .with_root_certificates(store(roots)?)
-        .with_no_client_auth())
+    Ok(builder.with_root_certificates(store(roots)?).with_no_client_auth())
 }
 
 fn store(roots: Roots) -> Result<RootCertStore, HttpError> {
     match roots {
-        Roots::CompiledIn => Ok(RootCertStore {
-            roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-        }),
+        Roots::CompiledIn => Ok(RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() }),
         Roots::Native => {
             let mut store = RootCertStore::empty();
             let (valid, _) = store.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-            if valid == 0 {
-                Err(HttpError::Tls("no native roots"))
-            } else {
-                Ok(store)
-            }
+            if valid == 0 { Err(HttpError::Tls("no native roots")) } else { Ok(store) }
         }
     }
 }

@@ -23,10 +23,7 @@ use crate::server::{Connection, Server};
 const OK: &str = "HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
 
 fn client() -> Client {
-    Client::new(ClientConfig {
-        allow_plain: true,
-        ..ClientConfig::default()
-    })
+    Client::new(ClientConfig { allow_plain: true, ..ClientConfig::default() })
 }
 
 fn post(url: &str) -> Request<Bytes> {
@@ -64,10 +61,7 @@ async fn a_connection_serves_one_request_after_another() {
     });
     let client = client();
     for _ in 0..3 {
-        assert_eq!(
-            whole(client.send(post(&server.url("/"))).await.unwrap()).await,
-            "ok"
-        );
+        assert_eq!(whole(client.send(post(&server.url("/"))).await.unwrap()).await, "ok");
     }
     assert_eq!(server.accepted(), 1);
 }
@@ -91,20 +85,9 @@ async fn the_request_arrives_as_it_was_meant() {
             && request.contains("\r\nhost: 127.0.0.1:")
             && request.contains("\r\ncontent-length: 5\r\n")
             && request.ends_with("\r\n\r\nhello");
-        connection.write(if whole {
-            OK
-        } else {
-            "HTTP/1.1 500 Wrong\r\ncontent-length: 0\r\n\r\n"
-        });
+        connection.write(if whole { OK } else { "HTTP/1.1 500 Wrong\r\ncontent-length: 0\r\n\r\n" });
     });
-    assert_eq!(
-        client()
-            .send(post(&server.url("/a%20b?c=d")))
-            .await
-            .unwrap()
-            .status,
-        200
-    );
+    assert_eq!(client().send(post(&server.url("/a%20b?c=d"))).await.unwrap().status, 200);
 }
 
 /// Serves one request per connection, promises to keep it, and closes it.
@@ -120,10 +103,7 @@ async fn a_kept_connection_that_the_server_closed_is_replaced() {
     let server = forgetful();
     let client = client();
     for round in 1..=3 {
-        assert_eq!(
-            whole(client.send(post(&server.url("/"))).await.unwrap()).await,
-            "ok"
-        );
+        assert_eq!(whole(client.send(post(&server.url("/"))).await.unwrap()).await, "ok");
         tokio::time::sleep(Duration::from_millis(30)).await;
         assert_eq!(server.accepted(), round);
     }
@@ -134,10 +114,7 @@ async fn a_connection_that_died_while_the_process_was_frozen_is_replaced() {
     let server = forgetful();
     let client = client();
     for round in 1..=20 {
-        assert_eq!(
-            whole(client.send(post(&server.url("/"))).await.unwrap()).await,
-            "ok"
-        );
+        assert_eq!(whole(client.send(post(&server.url("/"))).await.unwrap()).await, "ok");
         // Nothing of this runtime runs meanwhile, as in a frozen Lambda.
         std::thread::sleep(Duration::from_millis(10));
         assert_eq!(server.accepted(), round);
@@ -152,16 +129,9 @@ async fn a_connection_that_idled_too_long_is_not_used_again() {
         }
     });
     let idle_timeout = Duration::from_millis(40);
-    let client = Client::new(ClientConfig {
-        allow_plain: true,
-        idle_timeout,
-        ..ClientConfig::default()
-    });
+    let client = Client::new(ClientConfig { allow_plain: true, idle_timeout, ..ClientConfig::default() });
     for _ in 0..2 {
-        assert_eq!(
-            whole(client.send(post(&server.url("/"))).await.unwrap()).await,
-            "ok"
-        );
+        assert_eq!(whole(client.send(post(&server.url("/"))).await.unwrap()).await, "ok");
         std::thread::sleep(Duration::from_millis(80));
     }
     assert_eq!(server.accepted(), 2);
@@ -188,11 +158,7 @@ async fn dropping_a_request_hangs_up() {
     });
     let client = client();
     let waiting = client.send(post(&server.url("/")));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), waiting)
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
     assert!(server.hung_up().await);
 }
 
@@ -205,20 +171,14 @@ async fn a_body_that_is_cut_is_an_error() {
     let mut answer = client().send(post(&server.url("/"))).await.unwrap();
     assert_eq!(answer.body.chunk().await, Ok(Some(Bytes::from_static(b"half"))));
     let error = answer.body.chunk().await.unwrap_err();
-    assert!(
-        matches!(error, HttpError::Broken { .. }) && error.is_retryable(),
-        "{error}"
-    );
+    assert!(matches!(error, HttpError::Broken { .. }) && error.is_retryable(), "{error}");
 }
 
 #[tokio::test]
 async fn a_body_beyond_the_limit_is_not_collected() {
     let server = forgetful();
     let answer = client().send(post(&server.url("/"))).await.unwrap();
-    assert_eq!(
-        answer.body.collect(1).await,
-        Err(HttpError::TooLarge { limit: 1 })
-    );
+    assert_eq!(answer.body.collect(1).await, Err(HttpError::TooLarge { limit: 1 }));
 }
 
 #[tokio::test]
@@ -226,28 +186,16 @@ async fn errors_say_where_and_why_and_not_what() {
     let server = Server::new(|mut connection: Connection| {
         connection.read_request();
     });
-    let error = client()
-        .send(post(&server.url("/secret?key=secret")))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "connection to 127.0.0.1 broke: closed in the middle of a message"
-    );
+    let error = client().send(post(&server.url("/secret?key=secret"))).await.unwrap_err();
+    assert_eq!(error.to_string(), "connection to 127.0.0.1 broke: closed in the middle of a message");
     let server = Server::new(|mut connection: Connection| {
         connection.read_request();
         connection.write("secret words\r\n\r\n");
     });
     let error = client().send(post(&server.url("/secret"))).await.unwrap_err();
     assert_eq!(error.to_string(), "connection to 127.0.0.1 broke: not HTTP");
-    let error = client()
-        .send(post("http://127.0.0.1:1/secret"))
-        .await
-        .unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "no connection to 127.0.0.1: connection refused"
-    );
+    let error = client().send(post("http://127.0.0.1:1/secret")).await.unwrap_err();
+    assert_eq!(error.to_string(), "no connection to 127.0.0.1: connection refused");
 }
 
 #[tokio::test]
@@ -269,17 +217,9 @@ async fn a_handshake_that_hangs_is_given_up() {
     });
     let url = server.url("/").replace("http:", "https:");
     let connect_timeout = Duration::from_millis(150);
-    let client = Client::new(ClientConfig {
-        connect_timeout,
-        ..ClientConfig::default()
-    });
+    let client = Client::new(ClientConfig { connect_timeout, ..ClientConfig::default() });
     let error = client.send(post(&url)).await.unwrap_err();
-    assert_eq!(
-        error,
-        HttpError::ConnectTimeout {
-            host: "127.0.0.1".to_owned()
-        }
-    );
+    assert_eq!(error, HttpError::ConnectTimeout { host: "127.0.0.1".to_owned() });
     assert_eq!(server.accepted(), 1);
 }
 
@@ -291,8 +231,5 @@ async fn a_server_that_speaks_no_tls_is_named_so() {
     });
     let url = server.url("/").replace("http:", "https:");
     let error = client().send(post(&url)).await.unwrap_err();
-    assert!(
-        error.to_string().starts_with("no connection to 127.0.0.1: TLS: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("no connection to 127.0.0.1: TLS: "), "{error}");
 }

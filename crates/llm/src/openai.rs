@@ -60,10 +60,7 @@ pub struct OpenAi {
 
 impl fmt::Debug for OpenAi {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("OpenAi")
-            .field("host", &self.uri.host())
-            .finish_non_exhaustive()
+        formatter.debug_struct("OpenAi").field("host", &self.uri.host()).finish_non_exhaustive()
     }
 }
 
@@ -73,10 +70,7 @@ impl OpenAi {
     /// # Errors
     /// [`OpenAiConfigError`], at start, rather than a failure at each call.
     pub fn new(client: Client, config: &OpenAiConfig) -> Result<Self, OpenAiConfigError> {
-        let url = format!(
-            "{}/chat/completions",
-            config.base_url.trim().trim_end_matches('/')
-        );
+        let url = format!("{}/chat/completions", config.base_url.trim().trim_end_matches('/'));
         let uri = Uri::try_from(url).map_err(|_| OpenAiConfigError::BaseUrl)?;
         if uri.authority().is_none() || !matches!(uri.scheme_str(), Some("http" | "https")) {
             return Err(OpenAiConfigError::BaseUrl);
@@ -90,21 +84,12 @@ impl OpenAi {
                 Some(value)
             }
         };
-        Ok(Self {
-            client,
-            uri,
-            authorization,
-            refuses_max_tokens: AtomicBool::new(false),
-        })
+        Ok(Self { client, uri, authorization, refuses_max_tokens: AtomicBool::new(false) })
     }
 
     async fn answer(&self, request: &ModelRequest) -> Result<Box<dyn ModelStream>, ModelError> {
         let refused = self.refuses_max_tokens.load(Ordering::Relaxed);
-        let name = if refused {
-            LimitName::MaxCompletionTokens
-        } else {
-            LimitName::MaxTokens
-        };
+        let name = if refused { LimitName::MaxCompletionTokens } else { LimitName::MaxTokens };
         let response = match self.post(request, name).await? {
             Ok(response) => response,
             Err(refusal) if !refused && refusal.wants_max_completion_tokens => {
@@ -128,17 +113,11 @@ impl OpenAi {
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream")
             .body(Bytes::from(body(request, name)))
-            .map_err(|_| ModelError::Fatal {
-                reason: "request cannot be built".to_owned(),
-            })?;
+            .map_err(|_| ModelError::Fatal { reason: "request cannot be built".to_owned() })?;
         if let Some(authorization) = &self.authorization {
             http.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
-        let response = self
-            .client
-            .send(http)
-            .await
-            .map_err(|error| failure::of_transport(&error))?;
+        let response = self.client.send(http).await.map_err(|error| failure::of_transport(&error))?;
         if response.status.is_success() {
             return Ok(Ok(response));
         }
@@ -162,20 +141,15 @@ mod tests {
     use super::*;
 
     fn new(base_url: &str, api_key: Option<&str>) -> Result<OpenAi, OpenAiConfigError> {
-        let config = OpenAiConfig {
-            base_url: base_url.to_owned(),
-            api_key: api_key.map(str::to_owned),
-        };
+        let config = OpenAiConfig { base_url: base_url.to_owned(), api_key: api_key.map(str::to_owned) };
         OpenAi::new(Client::new(ClientConfig::default()), &config)
     }
 
     #[test]
     fn a_slash_at_the_end_of_the_base_url_does_not_matter() {
-        for base in [
-            "https://api.openai.com/v1",
-            "https://api.openai.com/v1/",
-            " https://api.openai.com/v1// ",
-        ] {
+        for base in
+            ["https://api.openai.com/v1", "https://api.openai.com/v1/", " https://api.openai.com/v1// "]
+        {
             let uri = new(base, None).unwrap().uri;
             assert_eq!(uri.to_string(), "https://api.openai.com/v1/chat/completions");
         }
@@ -190,28 +164,17 @@ mod tests {
 
     #[test]
     fn the_key_is_in_no_debug_output() {
-        let config = OpenAiConfig {
-            base_url: "https://h/v1".to_owned(),
-            api_key: Some("sk-secret".to_owned()),
-        };
+        let config =
+            OpenAiConfig { base_url: "https://h/v1".to_owned(), api_key: Some("sk-secret".to_owned()) };
         let provider = OpenAi::new(Client::new(ClientConfig::default()), &config).unwrap();
         assert!(!format!("{config:?}{provider:?}").contains("secret"));
         assert_eq!(new("https://h", Some("sk-\n")).map(|_| ()), Ok(()));
-        assert_eq!(
-            new("https://h", Some("a\nb")).unwrap_err(),
-            OpenAiConfigError::ApiKey
-        );
+        assert_eq!(new("https://h", Some("a\nb")).unwrap_err(), OpenAiConfigError::ApiKey);
     }
 
     #[test]
     fn an_empty_key_sends_no_authorization() {
         assert!(new("https://h", Some(" ")).unwrap().authorization.is_none());
-        assert!(
-            new("https://h", Some("k"))
-                .unwrap()
-                .authorization
-                .unwrap()
-                .is_sensitive()
-        );
+        assert!(new("https://h", Some("k")).unwrap().authorization.unwrap().is_sensitive());
     }
 }

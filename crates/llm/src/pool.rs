@@ -53,10 +53,7 @@ pub struct Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter
-            .debug_struct("Pool")
-            .field("config", &self.config)
-            .finish_non_exhaustive()
+        formatter.debug_struct("Pool").field("config", &self.config).finish_non_exhaustive()
     }
 }
 
@@ -68,18 +65,12 @@ impl Pool {
         config: PoolConfig,
         random: impl Fn() -> f64 + Send + Sync + 'static,
     ) -> Self {
-        Self {
-            providers,
-            config,
-            random: Box::new(random),
-        }
+        Self { providers, config, random: Box::new(random) }
     }
 
     async fn answer(&self, request: &ModelRequest) -> Result<Box<dyn ModelStream>, ModelError> {
         let deadline = Instant::now() + self.config.total;
-        let mut failure = ModelError::Fatal {
-            reason: "no provider is configured".to_owned(),
-        };
+        let mut failure = ModelError::Fatal { reason: "no provider is configured".to_owned() };
         for provider in &self.providers {
             match self.ask_patiently(provider.as_ref(), request, deadline).await {
                 Ok(stream) => return Ok(Box::new(stream)),
@@ -104,9 +95,7 @@ impl Pool {
                 Err(ModelError::Retryable { reason, retry_after }) => (reason, retry_after),
             };
             let wait = retry_after.unwrap_or_else(|| backoff::wait(&self.config, tries, (self.random)()));
-            let in_time = Instant::now()
-                .checked_add(wait)
-                .is_some_and(|then| then < deadline);
+            let in_time = Instant::now().checked_add(wait).is_some_and(|then| then < deadline);
             if tries >= self.config.retries || !in_time {
                 return Err(ModelError::Retryable { reason, retry_after });
             }
@@ -132,26 +121,19 @@ impl Pool {
         match timeout_at(until, first).await {
             Err(_) => Err(slow("first event")),
             Ok(Err(error)) => Err(error),
-            Ok(Ok((_, None))) => Err(ModelError::Retryable {
-                reason: "empty stream".to_owned(),
-                retry_after: None,
-            }),
-            Ok(Ok((stream, Some(first)))) => Ok(TimedStream::new(
-                stream,
-                first,
-                self.config.between_events,
-                deadline,
-            )),
+            Ok(Ok((_, None))) => {
+                Err(ModelError::Retryable { reason: "empty stream".to_owned(), retry_after: None })
+            }
+            Ok(Ok((stream, Some(first)))) => {
+                Ok(TimedStream::new(stream, first, self.config.between_events, deadline))
+            }
         }
     }
 }
 
 /// A retryable failure: what did not come in time.
 fn slow(what: &str) -> ModelError {
-    ModelError::Retryable {
-        reason: format!("no {what} in time"),
-        retry_after: None,
-    }
+    ModelError::Retryable { reason: format!("no {what} in time"), retry_after: None }
 }
 
 impl LanguageModel for Pool {

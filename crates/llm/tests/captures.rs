@@ -29,10 +29,7 @@ fn capture(name: &str, line_end: &str, done: bool) -> Option<Vec<u8>> {
         return Some(text.replace('\n', line_end).into_bytes());
     }
     let last = done.then_some("[DONE]");
-    let events = text
-        .lines()
-        .chain(last)
-        .map(|chunk| format!("data: {chunk}{line_end}{line_end}"));
+    let events = text.lines().chain(last).map(|chunk| format!("data: {chunk}{line_end}{line_end}"));
     Some(events.collect::<String>().into_bytes())
 }
 
@@ -45,10 +42,7 @@ struct Answer {
 
 fn decode<'a>(pieces: impl IntoIterator<Item = &'a [u8]>) -> Answer {
     let (mut sse, mut chunks) = (Decoder::new(), ChunkDecoder::new());
-    let mut answer = Answer {
-        text: String::new(),
-        rest: Vec::new(),
-    };
+    let mut answer = Answer { text: String::new(), rest: Vec::new() };
     for piece in pieces {
         for event in sse.push(piece) {
             for event in chunks.push(&event.data).unwrap() {
@@ -104,19 +98,11 @@ fn cut_in_two(stream: &[u8], line_end: &str, whole: &Answer) {
 }
 
 fn usage(prompt_tokens: u32, completion_tokens: u32, total_tokens: u32) -> ModelEvent {
-    ModelEvent::Usage(TokenUsage {
-        prompt_tokens,
-        completion_tokens,
-        total_tokens,
-    })
+    ModelEvent::Usage(TokenUsage { prompt_tokens, completion_tokens, total_tokens })
 }
 
 fn call(id: &str, name: &str, arguments: &str) -> ModelEvent {
-    ModelEvent::ToolCall {
-        id: id.to_owned(),
-        name: name.to_owned(),
-        arguments: arguments.to_owned(),
-    }
+    ModelEvent::ToolCall { id: id.to_owned(), name: name.to_owned(), arguments: arguments.to_owned() }
 }
 
 #[test]
@@ -126,10 +112,7 @@ fn openai_says_its_text_and_its_usage_at_the_end() {
     };
     assert!(answer.text.starts_with("**Holiday Name:**"));
     assert_eq!(answer.text.chars().count(), 1724);
-    assert_eq!(
-        answer.rest,
-        [usage(16, 300, 316), ModelEvent::Finished(StopReason::End)]
-    );
+    assert_eq!(answer.rest, [usage(16, 300, 316), ModelEvent::Finished(StopReason::End)]);
 }
 
 #[test]
@@ -138,10 +121,7 @@ fn mistral_says_its_usage_with_the_finish() {
         return;
     };
     assert_eq!(answer.text, "Hello, world! This is a test response.");
-    assert_eq!(
-        answer.rest,
-        [usage(13, 8, 21), ModelEvent::Finished(StopReason::End)]
-    );
+    assert_eq!(answer.rest, [usage(13, 8, 21), ModelEvent::Finished(StopReason::End)]);
 }
 
 #[test]
@@ -167,14 +147,8 @@ fn deepseek_reasons_before_it_calls() {
     let [ModelEvent::ToolCall { name, arguments, .. }, counts, stop] = &answer.rest[..] else {
         panic!("{answer:?}")
     };
-    assert_eq!(
-        (name.as_str(), arguments.as_str()),
-        ("weather", "{\"location\": \"San Francisco\"}")
-    );
-    assert_eq!(
-        (counts, stop),
-        (&usage(339, 83, 422), &ModelEvent::Finished(StopReason::ToolCalls))
-    );
+    assert_eq!((name.as_str(), arguments.as_str()), ("weather", "{\"location\": \"San Francisco\"}"));
+    assert_eq!((counts, stop), (&usage(339, 83, 422), &ModelEvent::Finished(StopReason::ToolCalls)));
     assert_eq!(answer.text, "");
 }
 
@@ -187,11 +161,5 @@ fn a_compatible_server_counts_tools_from_one_and_tells_no_usage() {
         call("toolu_sanitized", "read_file", "{\"path\": \"a.txt\"}"),
         ModelEvent::Finished(StopReason::ToolCalls),
     ];
-    assert_eq!(
-        answer,
-        Answer {
-            text: "Reading it.".to_owned(),
-            rest
-        }
-    );
+    assert_eq!(answer, Answer { text: "Reading it.".to_owned(), rest });
 }

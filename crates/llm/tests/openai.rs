@@ -41,34 +41,18 @@ fn chunk(data: &str) -> String {
 }
 
 fn refuse(status: &str, headers: &str, body: &str) -> String {
-    format!(
-        "HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}",
-        body.len()
-    )
+    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
 }
 
 fn provider(server: &Server) -> OpenAi {
-    let client = Client::new(ClientConfig {
-        allow_plain: true,
-        ..ClientConfig::default()
-    });
-    let config = OpenAiConfig {
-        base_url: server.url("/v1"),
-        api_key: Some("sk-secret".to_owned()),
-    };
+    let client = Client::new(ClientConfig { allow_plain: true, ..ClientConfig::default() });
+    let config = OpenAiConfig { base_url: server.url("/v1"), api_key: Some("sk-secret".to_owned()) };
     OpenAi::new(client, &config).unwrap()
 }
 
 fn request() -> ModelRequest {
-    let message = PromptMessage {
-        role: PromptRole::User,
-        content: "hi".to_owned(),
-    };
-    ModelRequest {
-        model: "m".to_owned(),
-        messages: vec![message],
-        tokens_max: 9,
-    }
+    let message = PromptMessage { role: PromptRole::User, content: "hi".to_owned() };
+    ModelRequest { model: "m".to_owned(), messages: vec![message], tokens_max: 9 }
 }
 
 fn text(text: &str) -> ModelEvent {
@@ -118,11 +102,7 @@ async fn the_request_has_key_path_and_body() {
             && head.contains("content-type: application/json\r\n")
             && head.contains("accept: text/event-stream\r\n")
             && request.contains("\"max_tokens\":9");
-        connection.write(if right {
-            STREAM
-        } else {
-            "HTTP/1.1 400 Wrong\r\ncontent-length: 0\r\n\r\n"
-        });
+        connection.write(if right { STREAM } else { "HTTP/1.1 400 Wrong\r\ncontent-length: 0\r\n\r\n" });
     });
     assert!(provider(&server).ask(&request()).await.is_ok());
 }
@@ -149,11 +129,7 @@ async fn text_is_passed_on_before_more_has_come() {
     });
     let mut stream = provider(&server).ask(&request()).await.unwrap();
     assert_eq!(stream.next().await, Ok(Some(text("one"))));
-    assert!(
-        tokio::time::timeout(Duration::from_millis(20), stream.next())
-            .await
-            .is_err()
-    );
+    assert!(tokio::time::timeout(Duration::from_millis(20), stream.next()).await.is_err());
     server.tell("go");
     assert_eq!(drain(stream).await, (vec![text("two"), END], None));
 }
@@ -202,10 +178,7 @@ async fn max_tokens_is_renamed_where_it_is_refused_and_stays_so() {
     });
     let provider = provider(&server);
     for _ in 0..3 {
-        assert_eq!(
-            drain(provider.ask(&request()).await.unwrap()).await,
-            (vec![END], None)
-        );
+        assert_eq!(drain(provider.ask(&request()).await.unwrap()).await, (vec![END], None));
     }
     assert_eq!(server.noted(), ["refused"]);
 }
@@ -214,45 +187,22 @@ async fn max_tokens_is_renamed_where_it_is_refused_and_stays_so() {
 async fn a_rate_limit_is_told_with_its_wish() {
     let error = refusal(refuse("429 Too Many Requests", "retry-after: 1\r\n", "{}")).await;
     let retry_after = Some(Duration::from_secs(1));
-    assert_eq!(
-        error,
-        ModelError::Retryable {
-            reason: "status 429".to_owned(),
-            retry_after
-        }
-    );
+    assert_eq!(error, ModelError::Retryable { reason: "status 429".to_owned(), retry_after });
 }
 
 #[tokio::test]
 async fn a_wrong_key_is_refused_without_repeating_it() {
     let body = r#"{"error":{"message":"Incorrect API key provided: sk-secret","code":"invalid_api_key"}}"#;
     let error = refusal(refuse("401 Unauthorized", "", body)).await;
-    assert_eq!(
-        error,
-        ModelError::Fatal {
-            reason: "status 401 (invalid_api_key)".to_owned()
-        }
-    );
+    assert_eq!(error, ModelError::Fatal { reason: "status 401 (invalid_api_key)".to_owned() });
 }
 
 #[tokio::test]
 async fn an_error_page_of_any_size_is_only_its_status() {
     let error = refusal(refuse("502 Bad Gateway", "", &"x".repeat(300_000))).await;
-    assert_eq!(
-        error,
-        ModelError::Retryable {
-            reason: "status 502".to_owned(),
-            retry_after: None
-        }
-    );
+    assert_eq!(error, ModelError::Retryable { reason: "status 502".to_owned(), retry_after: None });
     let error = refusal("HTTP/1.1 503 No\r\ncontent-length: 100\r\n\r\ncut".to_owned()).await;
-    assert_eq!(
-        error,
-        ModelError::Retryable {
-            reason: "status 503".to_owned(),
-            retry_after: None
-        }
-    );
+    assert_eq!(error, ModelError::Retryable { reason: "status 503".to_owned(), retry_after: None });
 }
 
 #[tokio::test]
@@ -262,21 +212,13 @@ async fn an_error_in_the_middle_comes_after_the_text_before_it() {
     assert_eq!(events, [text("a")]);
     let error = error.unwrap();
     assert!(error.is_retryable());
-    assert_eq!(
-        error.to_string(),
-        "model call failed: error within the stream (server_error)"
-    );
+    assert_eq!(error.to_string(), "model call failed: error within the stream (server_error)");
 }
 
 #[tokio::test]
 async fn garbage_is_worth_another_try() {
-    for garbage in [
-        "<html>hello</html>",
-        "\u{0}\u{1}\u{2}",
-        "data: {\"choi\n\n",
-        "{\"object\":\"list\"}",
-        "",
-    ] {
+    for garbage in ["<html>hello</html>", "\u{0}\u{1}\u{2}", "data: {\"choi\n\n", "{\"object\":\"list\"}", ""]
+    {
         let (events, error) = answer(&streaming(format!("{garbage}\n"))).await;
         assert!(events.is_empty() && error.unwrap().is_retryable(), "{garbage:?}");
     }
@@ -291,10 +233,7 @@ async fn a_stream_that_is_cut_is_worth_another_try_unless_it_had_finished() {
         });
         let (events, error) = answer(&server).await;
         assert_eq!(events.first(), Some(&text("a")));
-        assert_eq!(
-            (events.last() == Some(&END), error.is_none()),
-            (finished, finished)
-        );
+        assert_eq!((events.last() == Some(&END), error.is_none()), (finished, finished));
         assert!(error.is_none_or(|error| error.is_retryable()));
     }
 }
@@ -343,11 +282,7 @@ async fn dropping_the_stream_hangs_up() {
         connection.write(&format!("{STREAM}{}", chunk(&says("a"))));
         connection.report_hang_up();
     });
-    let pool = Pool::new(
-        vec![std::sync::Arc::new(provider(&server))],
-        PoolConfig::default(),
-        || 0.5,
-    );
+    let pool = Pool::new(vec![std::sync::Arc::new(provider(&server))], PoolConfig::default(), || 0.5);
     let mut stream = pool.ask(&request()).await.unwrap();
     assert_eq!(stream.next().await, Ok(Some(text("a"))));
     drop(stream);
@@ -361,15 +296,7 @@ async fn dropping_the_question_hangs_up() {
         connection.write(STREAM);
         connection.report_hang_up();
     });
-    let pool = Pool::new(
-        vec![std::sync::Arc::new(provider(&server))],
-        PoolConfig::default(),
-        || 0.5,
-    );
-    assert!(
-        tokio::time::timeout(Duration::from_millis(50), pool.ask(&request()))
-            .await
-            .is_err()
-    );
+    let pool = Pool::new(vec![std::sync::Arc::new(provider(&server))], PoolConfig::default(), || 0.5);
+    assert!(tokio::time::timeout(Duration::from_millis(50), pool.ask(&request())).await.is_err());
     assert!(server.hung_up().await);
 }

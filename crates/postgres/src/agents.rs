@@ -30,16 +30,10 @@ impl TenantTx {
         let [members, agents] = self
             .run([
                 ("SELECT role FROM tenant_members WHERE user_id = $1", &[&user.0]),
-                (
-                    "SELECT id, name, role, is_active FROM agents ORDER BY name, id",
-                    &[],
-                ),
+                ("SELECT id, name, role, is_active FROM agents ORDER BY name, id", &[]),
             ])
             .await?;
-        let membership = members
-            .first()
-            .map(|row| closed(row, "role", tenant_role))
-            .transpose()?;
+        let membership = members.first().map(|row| closed(row, "role", tenant_role)).transpose()?;
         let agents = agents.iter().map(|row| {
             Ok(AgentRow {
                 id: AgentId(get(row, "id")?),

@@ -83,10 +83,7 @@ impl TenantTx {
         user: UserId,
     ) -> Result<(Membership, Option<ConversationRow>), DbError> {
         let [members, rows] = self.run([(MEMBER, &[&user.0]), (FIND, &[&id.0])]).await?;
-        let membership = members
-            .first()
-            .map(|row| closed(row, "role", tenant_role))
-            .transpose()?;
+        let membership = members.first().map(|row| closed(row, "role", tenant_role)).transpose()?;
         Ok((membership, rows.first().map(conversation_row).transpose()?))
     }
 
@@ -125,15 +122,9 @@ impl TenantTx {
                 (GET, &[&user.0, &agent, &session]),
             ])
             .await?;
-        let membership = members
-            .first()
-            .map(|row| closed(row, "role", tenant_role))
-            .transpose()?;
+        let membership = members.first().map(|row| closed(row, "role", tenant_role)).transpose()?;
         let row = rows.first().map(conversation_row).transpose()?;
-        Ok(Opened {
-            membership,
-            row: row.map(|row| (row, !made.is_empty())),
-        })
+        Ok(Opened { membership, row: row.map(|row| (row, !made.is_empty())) })
     }
 
     /// The user's membership, and a page of conversations, newest first: the user's own, or with `all` the tenant's.
@@ -156,17 +147,10 @@ impl TenantTx {
               AND ($3::timestamptz IS NULL OR (c.updated_at, c.id) < ($3, $4::uuid))
             ORDER BY c.updated_at DESC, c.id DESC LIMIT $5";
         let (at, id) = (cursor.map(|c| c.updated_at), cursor.map(|c| c.id.0));
-        let [members, rows] = self
-            .run([(MEMBER, &[&user.0]), (LIST, &[&all, &user.0, &at, &id, &limit])])
-            .await?;
-        let membership = members
-            .first()
-            .map(|row| closed(row, "role", tenant_role))
-            .transpose()?;
-        Ok((
-            membership,
-            rows.iter().map(summary_row).collect::<Result<_, _>>()?,
-        ))
+        let [members, rows] =
+            self.run([(MEMBER, &[&user.0]), (LIST, &[&all, &user.0, &at, &id, &limit])]).await?;
+        let membership = members.first().map(|row| closed(row, "role", tenant_role)).transpose()?;
+        Ok((membership, rows.iter().map(summary_row).collect::<Result<_, _>>()?))
     }
 }
 

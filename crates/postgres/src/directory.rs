@@ -52,9 +52,8 @@ impl TenantPool {
         const SQL: &str = "SELECT tenant_id, conversation_id, message_id, epoch
             FROM directory.due_turns(make_interval(secs => $1), $2)";
         let client = self.raw().await?;
-        let rows = client
-            .query_typed(SQL, &[(&age.as_secs_f64(), Type::FLOAT8), (&most, Type::INT4)])
-            .await?;
+        let rows =
+            client.query_typed(SQL, &[(&age.as_secs_f64(), Type::FLOAT8), (&most, Type::INT4)]).await?;
         rows.iter()
             .map(|row| {
                 Ok(DueTurn {

@@ -44,11 +44,7 @@ impl From<tokio_postgres::Error> for DbError {
             // The message names tables and constraints; DETAIL, which names values, is left out.
             Some(db) => {
                 let text = format!("{}: {}", db.code().code(), db.message());
-                if TRANSIENT.contains(db.code()) {
-                    Self::Away(text)
-                } else {
-                    Self::Query(text)
-                }
+                if TRANSIENT.contains(db.code()) { Self::Away(text) } else { Self::Query(text) }
             }
             None if error.is_closed() || std::error::Error::source(&error).is_some() => {
                 Self::from_transport(&error)

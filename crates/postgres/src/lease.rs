@@ -87,11 +87,8 @@ impl TenantTx {
             ])
             .await?;
         if let Some(row) = taken.first() {
-            let guard = Guard {
-                conversation,
-                fence: Fence(get(row, "fence")?),
-                epoch: Epoch(get(row, "epoch")?),
-            };
+            let guard =
+                Guard { conversation, fence: Fence(get(row, "fence")?), epoch: Epoch(get(row, "epoch")?) };
             let leased = Leased {
                 guard,
                 generation: get::<Option<i64>>(row, "log_generation")?.map(Generation),
@@ -119,9 +116,7 @@ impl TenantTx {
             UPDATE web_conversations SET lease_until = now() + make_interval(secs => $3)
             WHERE id = $1 AND fence = $2 RETURNING id";
         let seconds = lease.as_secs_f64();
-        let rows = self
-            .query(SQL, &[&guard.conversation.0, &guard.fence.0, &seconds])
-            .await?;
+        let rows = self.query(SQL, &[&guard.conversation.0, &guard.fence.0, &seconds]).await?;
         Ok(!rows.is_empty())
     }
 
@@ -155,9 +150,8 @@ impl TenantTx {
             WHERE id = $1 AND log_generation IS NOT DISTINCT FROM $2::bigint RETURNING id";
         const GET: &str = "SELECT log_generation, fence, epoch FROM web_conversations WHERE id = $1";
         let from: Option<i64> = from.map(|g| g.0);
-        let [set, rows] = self
-            .run([(SET, &[&conversation.0, &from, &to.0]), (GET, &[&conversation.0])])
-            .await?;
+        let [set, rows] =
+            self.run([(SET, &[&conversation.0, &from, &to.0]), (GET, &[&conversation.0])]).await?;
         rows.first()
             .map(|row| {
                 Ok(GenerationSet {

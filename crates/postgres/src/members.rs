@@ -23,12 +23,8 @@ impl TenantTx {
     /// # Errors
     /// [`DbError`].
     pub async fn membership(self, user: UserId) -> Result<Membership, DbError> {
-        let rows = self
-            .query("SELECT role FROM tenant_members WHERE user_id = $1", &[&user.0])
-            .await?;
-        rows.first()
-            .map(|row| closed(row, "role", tenant_role))
-            .transpose()
+        let rows = self.query("SELECT role FROM tenant_members WHERE user_id = $1", &[&user.0]).await?;
+        rows.first().map(|row| closed(row, "role", tenant_role)).transpose()
     }
 
     /// What admission needs of tenant, person and conversation; `None`: there is no such tenant.
@@ -53,10 +49,7 @@ impl TenantTx {
             None => None,
         };
         Ok(Some(AdmissionRow {
-            tenant: Tenant {
-                id,
-                messages_per_minute,
-            },
+            tenant: Tenant { id, messages_per_minute },
             membership,
             owner: get::<Option<Uuid>>(row, "user_id")?.map(UserId),
             human: get(row, "human")?,

@@ -194,10 +194,7 @@ impl TenantTx {
             ])
             .await?;
         Ok(HistoryPage {
-            membership: members
-                .first()
-                .map(|row| closed(row, "role", tenant_role))
-                .transpose()?,
+            membership: members.first().map(|row| closed(row, "role", tenant_role)).transpose()?,
             conversation: found.first().map(conversation_row).transpose()?,
             messages: page.iter().map(message_row).collect::<Result<_, _>>()?,
             before_unknown: before.is_some() && known.is_empty(),

@@ -12,6 +12,7 @@ mod embedded {
 ///
 /// # Errors
 /// Postgres is away, or a migration failed: nothing of it is kept.
+#[expect(clippy::disallowed_methods, reason = "migrations need a session of their own, as the owner")]
 pub async fn migrate(url: &str) -> Result<Vec<String>, DbError> {
     let mut config = configuration(url)?;
     config.options("-c statement_timeout=0");
@@ -30,9 +31,5 @@ pub async fn migrate(url: &str) -> Result<Vec<String>, DbError> {
         .run_async(&mut client)
         .await
         .map_err(|error| DbError::Query(error.to_string()))?;
-    Ok(report
-        .applied_migrations()
-        .iter()
-        .map(ToString::to_string)
-        .collect())
+    Ok(report.applied_migrations().iter().map(ToString::to_string).collect())
 }

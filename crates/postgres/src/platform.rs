@@ -52,10 +52,7 @@ impl PlatformPool {
         let (at, id) = (cursor.map(|c| c.updated_at), cursor.map(|c| c.id.0));
         let client = self.pool.get().await?;
         let rows = client
-            .query_typed(
-                LIST,
-                &[(&at, Type::TIMESTAMPTZ), (&id, Type::UUID), (&limit, Type::INT8)],
-            )
+            .query_typed(LIST, &[(&at, Type::TIMESTAMPTZ), (&id, Type::UUID), (&limit, Type::INT8)])
             .await?;
         rows.iter().map(summary_row).collect()
     }

@@ -56,11 +56,7 @@ impl TenantTx {
             UPDATE turns SET state = 'ended', ended_at = now(), delivered_at = now(), in_progress = false
             WHERE conversation_id = $1 AND state = 'open' AND began_at IS NULL";
         let [raised, _, left] = self
-            .run([
-                (RAISE, &[&conversation.0]),
-                (END, &[&conversation.0]),
-                (LEFT, &[&conversation.0]),
-            ])
+            .run([(RAISE, &[&conversation.0]), (END, &[&conversation.0]), (LEFT, &[&conversation.0])])
             .await?;
         let Some(row) = raised.first() else {
             return Ok(None);
@@ -102,10 +98,7 @@ impl TenantTx {
             ON CONFLICT DO NOTHING
             RETURNING id";
         let [_, ended] = self
-            .run([
-                (LOCK, &[&conversation.0]),
-                (END, &[&conversation.0, &turn.0, &answer_id.0, &text]),
-            ])
+            .run([(LOCK, &[&conversation.0]), (END, &[&conversation.0, &turn.0, &answer_id.0, &text])])
             .await?;
         Ok(!ended.is_empty())
     }
@@ -125,12 +118,7 @@ impl TenantTx {
             WHERE m.conversation_id = $1 AND c.id = $1 AND c.epoch = $2 AND NOT EXISTS (
                 SELECT 1 FROM turns t WHERE t.id IN (m.id, m.in_reply_to) AND t.epoch >= $2)";
         let (id, epoch) = (conversation.0, epoch.0);
-        self.run([
-            (LOCK, &[&id]),
-            (STEPS, &[&id, &epoch]),
-            (MESSAGES, &[&id, &epoch]),
-        ])
-        .await?;
+        self.run([(LOCK, &[&id]), (STEPS, &[&id, &epoch]), (MESSAGES, &[&id, &epoch])]).await?;
         Ok(())
     }
 }
@@ -139,10 +127,6 @@ fn left_turn(row: &Row) -> Result<LeftTurn, DbError> {
     Ok(LeftTurn {
         id: MessageId(get(row, "id")?),
         answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),
-        ended: if get::<&str>(row, "state")? == "ended" {
-            Some(crate::turns::ended(row)?)
-        } else {
-            None
-        },
+        ended: if get::<&str>(row, "state")? == "ended" { Some(crate::turns::ended(row)?) } else { None },
     })
 }

@@ -7,8 +7,7 @@ use crate::error::DbError;
 
 /// A column by its name.
 pub(crate) fn get<'a, T: FromSql<'a>>(row: &'a Row, column: &str) -> Result<T, DbError> {
-    row.try_get(column)
-        .map_err(|error| DbError::Configuration(format!("column {column}: {error}")))
+    row.try_get(column).map_err(|error| DbError::Configuration(format!("column {column}: {error}")))
 }
 
 /// A text column parsed into a type of a closed set.

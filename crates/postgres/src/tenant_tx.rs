@@ -36,9 +36,7 @@ impl TenantPool {
     /// # Errors
     /// The URL is not one.
     pub fn new(url: &str, size: usize) -> Result<Self, DbError> {
-        Ok(Self {
-            pool: open(url, size)?,
-        })
+        Ok(Self { pool: open(url, size)? })
     }
 
     /// A transaction for one tenant.
@@ -46,10 +44,7 @@ impl TenantPool {
     /// # Errors
     /// Postgres is away, or the role could see more than one tenant.
     pub async fn begin(&self, tenant: TenantId) -> Result<TenantTx, DbError> {
-        Ok(TenantTx {
-            client: self.pool.get().await?,
-            tenant,
-        })
+        Ok(TenantTx { client: self.pool.get().await?, tenant })
     }
 
     /// Opens a connection ahead of its first use and keeps it.
@@ -82,9 +77,7 @@ pub struct TenantTx {
 
 impl std::fmt::Debug for TenantTx {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("TenantTx")
-            .field("tenant", &self.tenant)
-            .finish_non_exhaustive()
+        f.debug_struct("TenantTx").field("tenant", &self.tenant).finish_non_exhaustive()
     }
 }
 
@@ -95,10 +88,7 @@ impl TenantTx {
         let prepared: Vec<Statement> =
             try_join_all(steps.iter().map(|(sql, _)| client.prepare_cached(sql))).await?;
         // The tenant is a UUID, so its text needs no quoting. `true`: for this transaction only.
-        let begin = format!(
-            "BEGIN; SELECT set_config('app.current_tenant', '{}', true)",
-            self.tenant
-        );
+        let begin = format!("BEGIN; SELECT set_config('app.current_tenant', '{}', true)", self.tenant);
         // Polled in order, each future sends before it waits: everything is on the wire after the first poll.
         let (began, results, committed) = tokio::join!(
             biased;
@@ -110,8 +100,7 @@ impl TenantTx {
         // When a statement failed, COMMIT answers well and has rolled back: each result counts.
         let rows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
         committed?;
-        rows.try_into()
-            .map_err(|_| DbError::Configuration("a statement has no result".to_owned()))
+        rows.try_into().map_err(|_| DbError::Configuration("a statement has no result".to_owned()))
     }
 
     /// Runs one statement as a transaction; its rows.
@@ -126,11 +115,10 @@ impl TenantTx {
 }
 
 /// A pool as every role uses it: checked on each new connection, never a connection that idled too long.
+#[expect(clippy::disallowed_methods, reason = "the one place where pools are made")]
 pub(crate) fn open(url: &str, size: usize) -> Result<Pool, DbError> {
     let config = configuration(url)?;
-    let fast = ManagerConfig {
-        recycling_method: RecyclingMethod::Fast,
-    };
+    let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
     let manager = if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
         Manager::from_config(config, tokio_postgres::NoTls, fast)
     } else {
@@ -153,11 +141,7 @@ pub(crate) fn open(url: &str, size: usize) -> Result<Pool, DbError> {
             })
         }))
         .pre_recycle(Hook::sync_fn(|_, metrics| {
-            if metrics.last_used() > IDLE_MAX {
-                Err(HookError::message("idle for too long"))
-            } else {
-                Ok(())
-            }
+            if metrics.last_used() > IDLE_MAX { Err(HookError::message("idle for too long")) } else { Ok(()) }
         }))
         .build()
         .map_err(|error| DbError::Configuration(error.to_string()))
@@ -165,9 +149,8 @@ pub(crate) fn open(url: &str, size: usize) -> Result<Pool, DbError> {
 
 /// The connection settings that every role shares.
 pub(crate) fn configuration(url: &str) -> Result<Config, DbError> {
-    let mut config: Config = url
-        .parse()
-        .map_err(|_| DbError::Configuration("the database URL is not one".to_owned()))?;
+    let mut config: Config =
+        url.parse().map_err(|_| DbError::Configuration("the database URL is not one".to_owned()))?;
     config
         .application_name("konstruct")
         .connect_timeout(Duration::from_secs(3))
@@ -179,12 +162,8 @@ pub(crate) fn configuration(url: &str) -> Result<Config, DbError> {
 
 /// TLS with the compiled-in roots.
 pub(crate) fn tls() -> tokio_postgres_rustls::MakeRustlsConnect {
-    let roots = rustls::RootCertStore {
-        roots: webpki_roots::TLS_SERVER_ROOTS.to_vec(),
-    };
-    let config = rustls::ClientConfig::builder()
-        .with_root_certificates(roots)
-        .with_no_client_auth();
+    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
+    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
     tokio_postgres_rustls::MakeRustlsConnect::new(config)
 }
 

@@ -133,14 +133,8 @@ impl TenantTx {
         let [_, _, steps] = self
             .run([
                 (LOCK, &[&conversation, &fence, &epoch]),
-                (
-                    BEGIN,
-                    &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths],
-                ),
-                (
-                    STEP,
-                    &[&conversation, &fence, &epoch, &work.turn.0, &number, &model],
-                ),
+                (BEGIN, &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths]),
+                (STEP, &[&conversation, &fence, &epoch, &work.turn.0, &number, &model]),
             ])
             .await?;
         steps.first().map(|row| get(row, "asking")).transpose()
@@ -155,14 +149,8 @@ impl TenantTx {
             UPDATE turns SET failures = failures + 1 WHERE id = $4 AND state = 'open' AND EXISTS
                 (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
             RETURNING failures";
-        let Guard {
-            conversation,
-            fence,
-            epoch,
-        } = work.guard;
-        let rows = self
-            .query(SQL, &[&conversation.0, &fence.0, &epoch.0, &work.turn.0])
-            .await?;
+        let Guard { conversation, fence, epoch } = work.guard;
+        let rows = self.query(SQL, &[&conversation.0, &fence.0, &epoch.0, &work.turn.0]).await?;
         rows.first().map(|row| get(row, "failures")).transpose()
     }
 
@@ -216,10 +204,7 @@ impl TenantTx {
                         &answer.step,
                     ],
                 ),
-                (
-                    crate::usage::RECORD,
-                    &crate::usage::params(&tenant, usage.as_ref()),
-                ),
+                (crate::usage::RECORD, &crate::usage::params(&tenant, usage.as_ref())),
             ])
             .await?;
         Ok(!ended.is_empty())
@@ -352,11 +337,7 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
         id: MessageId(get(row, "id")?),
         position: Position(get(row, "position")?),
         epoch: Epoch(get(row, "epoch")?),
-        ended: if get::<&str>(row, "state")? == "ended" {
-            Some(ended(row)?)
-        } else {
-            None
-        },
+        ended: if get::<&str>(row, "state")? == "ended" { Some(ended(row)?) } else { None },
         answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),
         failures: get(row, "failures")?,
         deaths: get::<i32>(row, "attempts")? + i32::from(in_progress),
@@ -379,11 +360,7 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
 pub(crate) fn ended(row: &Row) -> Result<Ended, DbError> {
     if let Some(id) = get::<Option<Uuid>>(row, "stored_id")? {
         let (text, stopped) = (get(row, "answer")?, get(row, "stopped")?);
-        return Ok(Ended::Answer {
-            id: MessageId(id),
-            text,
-            stopped,
-        });
+        return Ok(Ended::Answer { id: MessageId(id), text, stopped });
     }
     Ok(get::<Option<String>>(row, "error")?.map_or(Ended::Silent, Ended::Error))
 }

@@ -38,10 +38,7 @@ pub(crate) struct UsageValues {
 
 impl Usage {
     pub(crate) fn values(&self, turn: MessageId) -> UsageValues {
-        UsageValues {
-            turn: turn.0,
-            usage: self.clone(),
-        }
+        UsageValues { turn: turn.0, usage: self.clone() }
     }
 }
 

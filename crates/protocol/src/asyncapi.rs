@@ -68,27 +68,14 @@ pub fn frames() -> Vec<FrameSchema> {
 
 fn message() -> Value {
     let mut message = schema::of::<client::Message>();
-    set(
-        &mut message,
-        "anyOf",
-        json!([{ "required": ["content"] }, { "required": ["text"] }]),
-    );
+    set(&mut message, "anyOf", json!([{ "required": ["content"] }, { "required": ["text"] }]));
     message
 }
 
 /// Unknown fields of a client are ignored, so its objects stay open.
 fn from_client(kind: &str, mut schema: Value) -> FrameSchema {
-    property(
-        &mut schema,
-        "type",
-        json!({ "type": "string", "enum": [kind] }),
-        true,
-    );
-    FrameSchema {
-        sender: Sender::Client,
-        kind: kind.to_owned(),
-        schema,
-    }
+    property(&mut schema, "type", json!({ "type": "string", "enum": [kind] }), true);
+    FrameSchema { sender: Sender::Client, kind: kind.to_owned(), schema }
 }
 
 /// A variant, with what its envelope adds. The server sends no field but those named.
@@ -100,12 +87,7 @@ fn from_server(mut schema: Value) -> Option<FrameSchema> {
         json!({ "type": "string", "format": "uuid", "description": "The connection's conversation." });
     property(&mut schema, "conversation_id", conversation, names_conversation);
     let text = "The session of the connection's query, else the conversation id.";
-    property(
-        &mut schema,
-        "session_id",
-        json!({ "type": "string", "description": text }),
-        names_conversation,
-    );
+    property(&mut schema, "session_id", json!({ "type": "string", "description": text }), names_conversation);
     for time in ["timestamp", "expires_at"] {
         if let Some(field) = schema.pointer_mut(&format!("/properties/{time}")) {
             set(field, "format", json!("date-time"));
@@ -122,11 +104,7 @@ fn from_server(mut schema: Value) -> Option<FrameSchema> {
         }
     }
     set(&mut schema, "additionalProperties", json!(false));
-    Some(FrameSchema {
-        sender: Sender::Server,
-        kind,
-        schema,
-    })
+    Some(FrameSchema { sender: Sender::Server, kind, schema })
 }
 
 fn set(schema: &mut Value, key: &str, value: Value) {
@@ -151,15 +129,10 @@ pub fn absent_not_null(schema: &mut Value) {
     match schema {
         Value::Array(array) => array.iter_mut().for_each(absent_not_null),
         Value::Object(object) => {
-            let required = object
-                .get("required")
-                .and_then(Value::as_array)
-                .cloned()
-                .unwrap_or_default();
+            let required = object.get("required").and_then(Value::as_array).cloned().unwrap_or_default();
             if let Some(Value::Object(properties)) = object.get_mut("properties") {
-                let optional = properties
-                    .iter_mut()
-                    .filter(|(name, _)| !required.iter().any(|r| r == name.as_str()));
+                let optional =
+                    properties.iter_mut().filter(|(name, _)| !required.iter().any(|r| r == name.as_str()));
                 optional.for_each(|(_, property)| not_null(property));
             }
             object.values_mut().for_each(absent_not_null);
@@ -199,22 +172,15 @@ fn not_null(property: &mut Value) {
 #[must_use]
 pub fn description() -> Value {
     let frames = frames();
-    let messages: Map<String, Value> = frames
-        .iter()
-        .map(|frame| (frame.name(), component(frame)))
-        .collect();
-    let schemas: Map<String, Value> = frames
-        .iter()
-        .map(|frame| (frame.name(), frame.schema.clone()))
-        .collect();
+    let messages: Map<String, Value> = frames.iter().map(|frame| (frame.name(), component(frame))).collect();
+    let schemas: Map<String, Value> =
+        frames.iter().map(|frame| (frame.name(), frame.schema.clone())).collect();
     let mut operations = Map::new();
     for dialect in DIALECTS {
         operations.extend(operations_of(dialect, &frames));
     }
-    let channels: Map<String, Value> = DIALECTS
-        .into_iter()
-        .map(|dialect| (name(dialect).to_owned(), channel(dialect, &frames)))
-        .collect();
+    let channels: Map<String, Value> =
+        DIALECTS.into_iter().map(|dialect| (name(dialect).to_owned(), channel(dialect, &frames))).collect();
     json!({
         "asyncapi": "3.0.0",
         "info": {
@@ -346,10 +312,7 @@ mod tests {
     fn frames_of_clients_and_server_are_all_described_once() {
         let mut names: Vec<String> = frames().iter().map(FrameSchema::name).collect();
         assert_eq!(names.iter().filter(|name| name.starts_with("client.")).count(), 5);
-        assert_eq!(
-            names.iter().filter(|name| name.starts_with("server.")).count(),
-            16
-        );
+        assert_eq!(names.iter().filter(|name| name.starts_with("server.")).count(), 16);
         names.sort_unstable();
         names.dedup();
         assert_eq!(names.len(), 21);
@@ -367,10 +330,7 @@ mod tests {
             },
         });
         absent_not_null(&mut schema);
-        assert_eq!(
-            schema.pointer("/properties/a/type"),
-            Some(&json!(["string", "null"]))
-        );
+        assert_eq!(schema.pointer("/properties/a/type"), Some(&json!(["string", "null"])));
         assert_eq!(schema.pointer("/properties/b/type"), Some(&json!("string")));
         assert_eq!(schema.pointer("/properties/c"), Some(&json!({ "$ref": "#/x" })));
     }

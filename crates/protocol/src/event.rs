@@ -21,6 +21,20 @@ pub enum Holder {
     Human,
 }
 
+/// What a provider counted.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
+pub struct CountedTokens {
+    /// Tokens of the prompt.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub prompt_tokens: Option<u32>,
+    /// Tokens of the answer.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub completion_tokens: Option<u32>,
+    /// Both together, or more.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub total_tokens: Option<u32>,
+}
+
 /// A numbered event of a conversation.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "event", rename_all = "snake_case")]
@@ -101,15 +115,9 @@ pub enum Event {
     ModelResponse {
         /// Its name.
         model: String,
-        /// As the provider counts.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        prompt_tokens: Option<u32>,
-        /// As the provider counts.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        completion_tokens: Option<u32>,
-        /// As the provider counts.
-        #[serde(skip_serializing_if = "Option::is_none")]
-        total_tokens: Option<u32>,
+        /// As the provider counts; none of them where it did not.
+        #[serde(flatten)]
+        usage: CountedTokens,
         /// From the call to the end of its answer.
         #[serde(skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,

@@ -33,11 +33,7 @@ impl FieldError {
     /// A field that is not what it must be.
     #[must_use]
     pub fn new(field: &'static str, problem: impl Into<String>) -> Self {
-        Self {
-            field,
-            problem: problem.into(),
-            too_large: false,
-        }
+        Self { field, problem: problem.into(), too_large: false }
     }
 }
 
@@ -89,11 +85,7 @@ impl<'a> Fields<'a> {
     /// It is missing, `null` or of another form.
     pub fn required<T: DeserializeOwned>(&self, field: &'static str, form: &str) -> Result<T, FieldError> {
         self.optional(field, form)?.ok_or_else(|| {
-            let problem = if self.has(field) {
-                format!("must be {form}")
-            } else {
-                "is missing".to_owned()
-            };
+            let problem = if self.has(field) { format!("must be {form}") } else { "is missing".to_owned() };
             FieldError::new(field, problem)
         })
     }
@@ -110,9 +102,7 @@ impl<'a> Fields<'a> {
         let Some(text) = self.optional::<String>(field, "a string")? else {
             return Ok(None);
         };
-        text.parse()
-            .map(Some)
-            .map_err(|why: T::Err| FieldError::new(field, why.to_string()))
+        text.parse().map(Some).map_err(|why: T::Err| FieldError::new(field, why.to_string()))
     }
 }
 
@@ -151,15 +141,11 @@ mod tests {
         let fields = Fields::parse(r#"{"a":null}"#).expect("an object");
         assert_eq!(fields.optional::<String>("a", "a string"), Ok(None));
         assert_eq!(
-            fields
-                .required::<String>("a", "a string")
-                .map_err(|e| e.to_string()),
+            fields.required::<String>("a", "a string").map_err(|e| e.to_string()),
             Err("a must be a string".into())
         );
         assert_eq!(
-            fields
-                .required::<String>("b", "a string")
-                .map_err(|e| e.to_string()),
+            fields.required::<String>("b", "a string").map_err(|e| e.to_string()),
             Err("b is missing".into())
         );
     }

@@ -6,7 +6,7 @@ use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 use crate::error::ErrorCode;
-use crate::event::{Event, Holder};
+use crate::event::{CountedTokens, Event, Holder};
 
 /// API Gateway: 32 KB per frame, also for posts.
 pub const FRAME_BYTES_MAX: usize = 32 * 1024;
@@ -36,9 +36,7 @@ impl Dialect {
     #[must_use]
     pub fn from_subprotocols(header: &str) -> Option<Self> {
         header.split(',').map(str::trim).find_map(|name| {
-            [Self::Portal, Self::Session]
-                .into_iter()
-                .find(|dialect| dialect.subprotocol() == name)
+            [Self::Portal, Self::Session].into_iter().find(|dialect| dialect.subprotocol() == name)
         })
     }
 }
@@ -72,10 +70,7 @@ pub struct Envelope<'a> {
 /// A frame of the server. `seq` is there on those that the log numbers.
 #[derive(Debug, Clone, PartialEq, Serialize, ToSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-#[allow(
-    missing_docs,
-    reason = "the fields are protocol.md's; each variant says what it is"
-)]
+#[allow(missing_docs, reason = "the fields are protocol.md's; each variant says what it is")]
 pub enum ServerFrame {
     /// Authenticated; answers every good `auth`.
     Connection { status: ConnectionStatus, last_seq: i64 },
@@ -150,20 +145,12 @@ pub enum ServerFrame {
         seq: i64,
     },
     /// The model is asked.
-    OpenaiCall {
-        model: String,
-        timestamp: String,
-        seq: i64,
-    },
+    OpenaiCall { model: String, timestamp: String, seq: i64 },
     /// The model is done.
     OpenaiResponse {
         model: String,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        prompt_tokens: Option<u32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        completion_tokens: Option<u32>,
-        #[serde(skip_serializing_if = "Option::is_none")]
-        total_tokens: Option<u32>,
+        #[serde(flatten)]
+        usage: CountedTokens,
         #[serde(skip_serializing_if = "Option::is_none")]
         duration_ms: Option<u64>,
         timestamp: String,
@@ -220,17 +207,18 @@ pub struct AnswerEnd {
     pub text_omitted: Option<bool>,
 }
 
+impl AnswerEnd {
+    /// An end that says nothing but whose it is and where it stands.
+    const fn of(message_id: MessageId, seq: i64) -> Self {
+        Self { message_id, in_reply_to: None, by: None, seq, stopped: None, text_omitted: None }
+    }
+}
+
 impl ServerFrame {
     /// An `error` that is not numbered.
     #[must_use]
     pub fn error(code: ErrorCode, error: impl Into<String>) -> Self {
-        Self::Error {
-            code,
-            error: error.into(),
-            id: None,
-            retry_after: None,
-            seq: None,
-        }
+        Self::Error { code, error: error.into(), id: None, retry_after: None, seq: None }
     }
 
     /// The frame as it goes over the wire; `None` for the viewer: not authenticated yet.
@@ -250,9 +238,7 @@ impl Viewer {
     /// The `session_id` of this connection's frames.
     #[must_use]
     pub fn session_name(&self) -> String {
-        self.session_id
-            .as_ref()
-            .map_or_else(|| self.conversation_id.to_string(), ToString::to_string)
+        self.session_id.as_ref().map_or_else(|| self.conversation_id.to_string(), ToString::to_string)
     }
 
     /// The frame that shows this viewer an event; `None`: it does not see it.
@@ -267,79 +253,32 @@ impl Viewer {
     fn show(&self, event: Event, seq: i64) -> ServerFrame {
         match event {
             Event::Piece { message_id, text } => match self.dialect {
-                Dialect::Portal => ServerFrame::Chunk {
-                    text,
-                    message_id,
-                    seq,
-                },
+                Dialect::Portal => ServerFrame::Chunk { text, message_id, seq },
                 Dialect::Session => ServerFrame::Assistant {
                     content: Some(text),
                     streaming: true,
-                    end: AnswerEnd {
-                        message_id,
-                        in_reply_to: None,
-                        by: None,
-                        seq,
-                        stopped: None,
-                        text_omitted: None,
-                    },
+                    end: AnswerEnd::of(message_id, seq),
                 },
             },
-            Event::Answer {
-                message_id,
-                in_reply_to,
-                text,
-                stopped,
-            } => {
-                let end = AnswerEnd {
-                    message_id,
-                    in_reply_to: Some(in_reply_to),
-                    by: None,
-                    seq,
-                    stopped: stopped.then_some(true),
-                    text_omitted: omitted(&text),
-                };
+            Event::Answer { message_id, in_reply_to, text, stopped } => {
+                let stopped = stopped.then_some(true);
+                let end =
+                    AnswerEnd { in_reply_to: Some(in_reply_to), stopped, ..AnswerEnd::of(message_id, seq) };
                 self.whole(text, end)
             }
             Event::Reply { message_id, text } => {
-                let by = Some("human".to_owned());
-                let text_omitted = omitted(&text);
-                self.whole(
-                    text,
-                    AnswerEnd {
-                        message_id,
-                        in_reply_to: None,
-                        by,
-                        seq,
-                        stopped: None,
-                        text_omitted,
-                    },
-                )
+                self.whole(text, AnswerEnd { by: Some("human".to_owned()), ..AnswerEnd::of(message_id, seq) })
             }
             Event::Discard { message_id } => ServerFrame::Discard { message_id, seq },
-            Event::ToolCall {
-                tool_call_id,
-                tool_name,
-                arguments,
-                timestamp,
-            } => {
-                let text_omitted = omitted(&arguments);
-                ServerFrame::ToolCall {
-                    tool_call_id,
-                    tool_name,
-                    arguments,
-                    text_omitted,
-                    timestamp,
-                    seq,
-                }
+            Event::Escalation { status } => ServerFrame::Escalation { status, seq },
+            Event::Failed { code, error, id } => {
+                ServerFrame::Error { code, error, id: Some(id), retry_after: None, seq: Some(seq) }
             }
-            Event::ToolResult {
-                tool_call_id,
-                tool_name,
-                result,
-                duration_ms,
-                timestamp,
-            } => {
+            Event::ToolCall { tool_call_id, tool_name, arguments, timestamp } => {
+                let text_omitted = omitted(&arguments);
+                ServerFrame::ToolCall { tool_call_id, tool_name, arguments, text_omitted, timestamp, seq }
+            }
+            Event::ToolResult { tool_call_id, tool_name, result, duration_ms, timestamp } => {
                 let text_omitted = omitted(&result);
                 ServerFrame::ToolResult {
                     tool_call_id,
@@ -351,62 +290,22 @@ impl Viewer {
                     seq,
                 }
             }
-            Event::ToolConfirm {
-                tool_call_id,
-                tool_name,
-                arguments,
-                expires_at,
-            } => {
+            Event::ToolConfirm { tool_call_id, tool_name, arguments, expires_at } => {
                 let text_omitted = omitted(&arguments);
-                ServerFrame::ToolConfirm {
-                    tool_call_id,
-                    tool_name,
-                    arguments,
-                    text_omitted,
-                    expires_at,
-                    seq,
-                }
+                ServerFrame::ToolConfirm { tool_call_id, tool_name, arguments, text_omitted, expires_at, seq }
             }
-            Event::ModelCall { model, timestamp } => ServerFrame::OpenaiCall {
-                model,
-                timestamp,
-                seq,
-            },
-            Event::ModelResponse {
-                model,
-                prompt_tokens,
-                completion_tokens,
-                total_tokens,
-                duration_ms,
-                timestamp,
-            } => ServerFrame::OpenaiResponse {
-                model,
-                prompt_tokens,
-                completion_tokens,
-                total_tokens,
-                duration_ms,
-                timestamp,
-                seq,
-            },
-            Event::Escalation { status } => ServerFrame::Escalation { status, seq },
-            Event::Failed { code, error, id } => ServerFrame::Error {
-                code,
-                error,
-                id: Some(id),
-                retry_after: None,
-                seq: Some(seq),
-            },
+            Event::ModelCall { model, timestamp } => ServerFrame::OpenaiCall { model, timestamp, seq },
+            Event::ModelResponse { model, usage, duration_ms, timestamp } => {
+                ServerFrame::OpenaiResponse { model, usage, duration_ms, timestamp, seq }
+            }
         }
     }
 
     fn whole(&self, text: Option<String>, end: AnswerEnd) -> ServerFrame {
+        let end = AnswerEnd { text_omitted: omitted(&text), ..end };
         match self.dialect {
             Dialect::Portal => ServerFrame::Response { text, end },
-            Dialect::Session => ServerFrame::Assistant {
-                content: text,
-                streaming: false,
-                end,
-            },
+            Dialect::Session => ServerFrame::Assistant { content: text, streaming: false, end },
         }
     }
 }
@@ -431,12 +330,7 @@ mod tests {
 
     fn viewer(dialect: Dialect, telemetry: bool) -> Viewer {
         let conversation_id = ConversationId(Uuid::from_u128(1));
-        Viewer {
-            dialect,
-            telemetry,
-            conversation_id,
-            session_id: "s1".parse().ok(),
-        }
+        Viewer { dialect, telemetry, conversation_id, session_id: "s1".parse().ok() }
     }
 
     fn wire(dialect: Dialect, event: &Event) -> String {
@@ -448,10 +342,7 @@ mod tests {
     #[test]
     fn each_dialect_has_its_own_words_for_an_answer() {
         let message_id = MessageId(Uuid::from_u128(2));
-        let piece = Event::Piece {
-            message_id,
-            text: "hé".into(),
-        };
+        let piece = Event::Piece { message_id, text: "hé".into() };
         assert_eq!(
             wire(Dialect::Portal, &piece),
             r#"{"conversation_id":"00000000-0000-0000-0000-000000000001","session_id":"s1","type":"chunk","text":"hé","message_id":"00000000-0000-0000-0000-000000000002","seq":7}"#
@@ -460,30 +351,17 @@ mod tests {
             wire(Dialect::Session, &piece).contains(r#""type":"assistant","content":"hé","streaming":true"#)
         );
         let in_reply_to = MessageId(Uuid::from_u128(3));
-        let whole = Event::Answer {
-            message_id,
-            in_reply_to,
-            text: Some("x".into()),
-            stopped: false,
-        };
+        let whole = Event::Answer { message_id, in_reply_to, text: Some("x".into()), stopped: false };
         assert!(wire(Dialect::Portal, &whole).contains(r#""type":"response","text":"x""#));
         assert!(!wire(Dialect::Portal, &whole).contains("stopped"));
-        let omitted = Event::Answer {
-            message_id,
-            in_reply_to,
-            text: None,
-            stopped: true,
-        };
+        let omitted = Event::Answer { message_id, in_reply_to, text: None, stopped: true };
         assert!(wire(Dialect::Session, &omitted).contains(r#""stopped":true,"text_omitted":true"#));
     }
 
     /// proves WS-03
     #[test]
     fn a_portal_sees_telemetry_only_when_it_asked_for_it() {
-        let event = Event::ModelCall {
-            model: "m".into(),
-            timestamp: "t".into(),
-        };
+        let event = Event::ModelCall { model: "m".into(), timestamp: "t".into() };
         assert!(viewer(Dialect::Portal, false).frame(&event, Seq(1)).is_none());
         assert!(viewer(Dialect::Portal, true).frame(&event, Seq(1)).is_some());
         assert!(viewer(Dialect::Session, false).frame(&event, Seq(1)).is_some());
@@ -491,10 +369,7 @@ mod tests {
 
     #[test]
     fn subprotocols_are_chosen_with_or_without_blanks() {
-        assert_eq!(
-            Dialect::from_subprotocols("x, konstruct.session.v1"),
-            Some(Dialect::Session)
-        );
+        assert_eq!(Dialect::from_subprotocols("x, konstruct.session.v1"), Some(Dialect::Session));
         assert_eq!(
             Dialect::from_subprotocols("konstruct.portal.v1,konstruct.session.v1"),
             Some(Dialect::Portal)

@@ -49,9 +49,7 @@ pub struct Auth {
 
 impl std::fmt::Debug for Auth {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Auth")
-            .field("tenant_id", &self.tenant_id)
-            .finish_non_exhaustive()
+        f.debug_struct("Auth").field("tenant_id", &self.tenant_id).finish_non_exhaustive()
     }
 }
 
@@ -82,26 +80,14 @@ pub struct FrameError {
 
 impl FrameError {
     fn unknown(text: &str) -> Self {
-        Self {
-            code: ErrorCode::UnknownType,
-            text: text.to_owned(),
-            id: None,
-        }
+        Self { code: ErrorCode::UnknownType, text: text.to_owned(), id: None }
     }
 }
 
 impl From<FieldError> for FrameError {
     fn from(error: FieldError) -> Self {
-        let code = if error.too_large {
-            ErrorCode::TooLarge
-        } else {
-            ErrorCode::InvalidMessage
-        };
-        Self {
-            code,
-            text: format!("The field {error}."),
-            id: None,
-        }
+        let code = if error.too_large { ErrorCode::TooLarge } else { ErrorCode::InvalidMessage };
+        Self { code, text: format!("The field {error}."), id: None }
     }
 }
 
@@ -177,11 +163,7 @@ fn message(fields: &Fields<'_>) -> Result<ClientMessage, FrameError> {
 /// It is missing, no string, empty, too large or holds a NUL.
 pub fn content(fields: &Fields<'_>, names: &[&'static str]) -> Result<Content, FieldError> {
     let first = names.first().copied().unwrap_or("content");
-    let name = names
-        .iter()
-        .copied()
-        .find(|name| fields.has(name))
-        .unwrap_or(first);
+    let name = names.iter().copied().find(|name| fields.has(name)).unwrap_or(first);
     let text: String = fields.required(name, "a string")?;
     Content::parse(&text).map_err(|why| FieldError {
         too_large: why == ContentError::TooLarge,
@@ -207,44 +189,21 @@ mod tests {
         assert_eq!(code(r#"{"type":7}"#), ErrorCode::UnknownType);
         assert_eq!(code(r#"{"type":"nonsense"}"#), ErrorCode::UnknownType);
         assert_eq!(code(r#"{"type":"message"}"#), ErrorCode::InvalidMessage);
-        assert_eq!(
-            code(r#"{"type":"message","content":" \n "}"#),
-            ErrorCode::InvalidMessage
-        );
-        assert_eq!(
-            code(r#"{"type":"message","content":"a\u0000b"}"#),
-            ErrorCode::InvalidMessage
-        );
-        assert_eq!(
-            code(r#"{"type":"message","content":"\ud800"}"#),
-            ErrorCode::InvalidMessage
-        );
+        assert_eq!(code(r#"{"type":"message","content":" \n "}"#), ErrorCode::InvalidMessage);
+        assert_eq!(code(r#"{"type":"message","content":"a\u0000b"}"#), ErrorCode::InvalidMessage);
+        assert_eq!(code(r#"{"type":"message","content":"\ud800"}"#), ErrorCode::InvalidMessage);
         assert_eq!(code(r#"{"type":"resume","after":-1}"#), ErrorCode::InvalidMessage);
-        assert_eq!(
-            code(r#"{"type":"resume","after":1e400}"#),
-            ErrorCode::InvalidMessage
-        );
-        assert_eq!(
-            code(r#"{"type":"auth","token":"x","telemetry":1}"#),
-            ErrorCode::InvalidMessage
-        );
-        let large = format!(
-            r#"{{"type":"message","id":"{id}","content":"{}"}}"#,
-            "x".repeat(32_001)
-        );
+        assert_eq!(code(r#"{"type":"resume","after":1e400}"#), ErrorCode::InvalidMessage);
+        assert_eq!(code(r#"{"type":"auth","token":"x","telemetry":1}"#), ErrorCode::InvalidMessage);
+        let large = format!(r#"{{"type":"message","id":"{id}","content":"{}"}}"#, "x".repeat(32_001));
         let error = ClientFrame::parse(&large).expect_err("too large");
-        assert_eq!(
-            (error.code, error.id.map(|i| i.to_string())),
-            (ErrorCode::TooLarge, Some(id.to_owned()))
-        );
+        assert_eq!((error.code, error.id.map(|i| i.to_string())), (ErrorCode::TooLarge, Some(id.to_owned())));
     }
 
     #[test]
     fn text_is_an_alias_of_content_and_unknown_fields_are_ignored() {
         let frame = ClientFrame::parse(r#"{"type":"message","text":" hi ","colour":[[1]]}"#);
-        let Ok(ClientFrame::Message(message)) = frame else {
-            panic!("{frame:?}")
-        };
+        let Ok(ClientFrame::Message(message)) = frame else { panic!("{frame:?}") };
         assert_eq!(message.content.as_str(), "hi");
     }
 

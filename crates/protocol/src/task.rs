@@ -39,12 +39,7 @@ impl Task {
     /// A task of the current version.
     #[must_use]
     pub const fn new(task: TaskKind, epoch: Epoch, message: InboundMessage) -> Self {
-        Self {
-            v: TASK_VERSION,
-            task,
-            epoch,
-            message,
-        }
+        Self { v: TASK_VERSION, task, epoch, message }
     }
 
     /// Parses a record's body.
@@ -53,11 +48,7 @@ impl Task {
     /// [`NotATask`]: unknown version, not JSON, fields missing or of another form.
     pub fn parse(body: &str) -> Result<Self, NotATask> {
         let task: Self = serde_json::from_str(body).map_err(|_| NotATask)?;
-        if task.v == TASK_VERSION {
-            Ok(task)
-        } else {
-            Err(NotATask)
-        }
+        if task.v == TASK_VERSION { Ok(task) } else { Err(NotATask) }
     }
 
     /// The body, in ASCII: SQS refuses some characters, and an escape is never one of them.

@@ -57,15 +57,12 @@ impl Redis {
         per_minute: u32,
     ) -> Result<Admission, RedisError> {
         let keys = [&Key::dedup(tenant, message), &Key::rate_limit(tenant, channel)];
-        let (verdict, wait): (i64, u64) = self
-            .script(&ADMIT, &keys, &[per_minute.to_string().as_bytes()])
-            .await?;
+        let (verdict, wait): (i64, u64) =
+            self.script(&ADMIT, &keys, &[per_minute.to_string().as_bytes()]).await?;
         Ok(match verdict {
             1 => Admission::First,
             2 => Admission::Copy,
-            _ => Admission::Limited {
-                retry_after_ms: wait.max(1),
-            },
+            _ => Admission::Limited { retry_after_ms: wait.max(1) },
         })
     }
 }

@@ -34,17 +34,11 @@ impl Redis {
     ///
     /// # Errors
     /// The URL is not one.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one place where a Redis client is made"
-    )]
+    #[expect(clippy::disallowed_methods, reason = "the one place where a Redis client is made")]
     pub fn new(url: &str) -> Result<Self, RedisError> {
         let client = Client::open(url)
             .map_err(|_| RedisError::Configuration("the Redis URL is not one".to_owned()))?;
-        Ok(Self {
-            client,
-            manager: Arc::new(OnceCell::new()),
-        })
+        Ok(Self { client, manager: Arc::new(OnceCell::new()) })
     }
 
     /// Opens the connection ahead of its first use.
@@ -61,10 +55,7 @@ impl Redis {
     /// Redis is away.
     pub async fn check(&self) -> Result<(), RedisError> {
         let mut manager = self.manager().await?;
-        redis::cmd("PING")
-            .query_async::<()>(&mut manager)
-            .await
-            .map_err(Into::into)
+        redis::cmd("PING").query_async::<()>(&mut manager).await.map_err(Into::into)
     }
 
     async fn manager(&self) -> Result<ConnectionManager, RedisError> {

@@ -67,11 +67,7 @@ impl Redis {
         connection: &Connection,
     ) -> Result<(), RedisError> {
         let mut set = redis::pipe();
-        set.cmd("SET")
-            .arg(Key::connection(connection_id))
-            .arg(json(connection))
-            .arg("EX")
-            .arg(TTL_SECONDS);
+        set.cmd("SET").arg(Key::connection(connection_id)).arg(json(connection)).arg("EX").arg(TTL_SECONDS);
         self.pipeline::<((),)>(&set).await.map(|_| ())
     }
 
@@ -85,11 +81,7 @@ impl Redis {
         connection: &Connection,
     ) -> Result<bool, RedisError> {
         let mut set = redis::pipe();
-        set.cmd("SET")
-            .arg(Key::connection(connection_id))
-            .arg(json(connection))
-            .arg("XX")
-            .arg("KEEPTTL");
+        set.cmd("SET").arg(Key::connection(connection_id)).arg(json(connection)).arg("XX").arg("KEEPTTL");
         let (done,): (Option<String>,) = self.pipeline(&set).await?;
         Ok(done.is_some())
     }
@@ -126,12 +118,7 @@ impl Redis {
         cursor: u64,
     ) -> Result<(u64, Vec<(String, Connection)>), RedisError> {
         let mut scan = redis::pipe();
-        scan.cmd("SCAN")
-            .arg(cursor)
-            .arg("MATCH")
-            .arg("connection:*")
-            .arg("COUNT")
-            .arg(1000);
+        scan.cmd("SCAN").arg(cursor).arg("MATCH").arg("connection:*").arg("COUNT").arg(1000);
         let ((next, keys),): ((u64, Vec<String>),) = self.pipeline(&scan).await?;
         if keys.is_empty() {
             return Ok((next, Vec::new()));

@@ -35,10 +35,6 @@ impl From<redis::RedisError> for RedisError {
                     ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain
                 )
             );
-        if away {
-            Self::Away(error.to_string())
-        } else {
-            Self::Command(error.to_string())
-        }
+        if away { Self::Away(error.to_string()) } else { Self::Command(error.to_string()) }
     }
 }

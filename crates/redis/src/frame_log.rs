@@ -210,12 +210,7 @@ impl Redis {
             append.keep_from.map_or(0, |s| s.0).to_string(),
             TTL_SECONDS.to_string(),
         ];
-        args.extend(
-            append
-                .events
-                .iter()
-                .map(|event| serde_json::to_string(event).unwrap_or_default()),
-        );
+        args.extend(append.events.iter().map(|event| serde_json::to_string(event).unwrap_or_default()));
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let answer: Vec<Value> = self.script(&APPEND, &keys, &args).await?;
         let mut answer = answer.into_iter();
@@ -245,10 +240,7 @@ impl Redis {
         fence: Fence,
         epoch: Epoch,
     ) -> Result<(), RedisError> {
-        let keys = [
-            &Key::log(tenant, conversation),
-            &Key::frames(tenant, conversation),
-        ];
+        let keys = [&Key::log(tenant, conversation), &Key::frames(tenant, conversation)];
         let args = [generation.0, fence.0, epoch.0, TTL_SECONDS].map(|n| n.to_string());
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         self.script::<i64>(&BEGIN, &keys, &args).await.map(|_| ())
@@ -264,20 +256,16 @@ impl Redis {
         conversation: ConversationId,
         writer: &Writer,
     ) -> Result<Fencing, RedisError> {
-        let keys = [
-            &Key::log(tenant, conversation),
-            &Key::cancel(tenant, conversation),
-        ];
+        let keys = [&Key::log(tenant, conversation), &Key::cancel(tenant, conversation)];
         let fence = writer.fence.map_or(-1, |f| f.0);
         let args = [writer.generation.0, fence, writer.epoch.0, writer.known.0].map(|n| n.to_string());
         let args: Vec<&[u8]> = args.iter().map(String::as_bytes).collect();
         let answer: Vec<Value> = self.script(&FENCE, &keys, &args).await?;
         let mut answer = answer.into_iter();
         Ok(match text(answer.next()).as_str() {
-            "fenced-off" => Fencing::Done {
-                last: number(answer.next()),
-                cancelled: text(answer.next()).parse().ok(),
-            },
+            "fenced-off" => {
+                Fencing::Done { last: number(answer.next()), cancelled: text(answer.next()).parse().ok() }
+            }
             "fenced" => Fencing::Fenced,
             "superseded" => Fencing::Superseded,
             _ => Fencing::Lost,
@@ -295,9 +283,7 @@ impl Redis {
         epoch: Epoch,
     ) -> Result<(), RedisError> {
         let keys = [&Key::log(tenant, conversation)];
-        self.script::<i64>(&RAISE_EPOCH, &keys, &[epoch.0.to_string().as_bytes()])
-            .await
-            .map(|_| ())
+        self.script::<i64>(&RAISE_EPOCH, &keys, &[epoch.0.to_string().as_bytes()]).await.map(|_| ())
     }
 
     /// The log as it stands; `None`: there is none.
@@ -310,17 +296,11 @@ impl Redis {
         conversation: ConversationId,
     ) -> Result<Option<LogState>, RedisError> {
         let mut get = redis::pipe();
-        get.cmd("HMGET")
-            .arg(Key::log(tenant, conversation))
-            .arg("generation")
-            .arg("n");
+        get.cmd("HMGET").arg(Key::log(tenant, conversation)).arg("generation").arg("n");
         let ((generation, n),): ((Option<i64>, Option<i64>),) = self.pipeline(&get).await?;
         Ok(generation.zip(n).map(|(generation, n)| {
             let generation = Generation(generation);
-            LogState {
-                generation,
-                last: Seq(generation.base().0 + n),
-            }
+            LogState { generation, last: Seq(generation.base().0 + n) }
         }))
     }
 
@@ -366,13 +346,9 @@ impl Redis {
 }
 
 pub(crate) fn text(value: Option<Value>) -> String {
-    value
-        .and_then(|value| redis::from_redis_value(value).ok())
-        .unwrap_or_default()
+    value.and_then(|value| redis::from_redis_value(value).ok()).unwrap_or_default()
 }
 
 pub(crate) fn number(value: Option<Value>) -> Seq {
-    Seq(value
-        .and_then(|value| redis::from_redis_value(value).ok())
-        .unwrap_or_default())
+    Seq(value.and_then(|value| redis::from_redis_value(value).ok()).unwrap_or_default())
 }

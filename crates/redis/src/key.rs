@@ -92,11 +92,7 @@ impl Key {
     #[must_use]
     pub fn memory(tenant: TenantId, agent: AgentId, user: Option<UserId>, thread: ConversationId) -> Self {
         let user = user.map_or_else(|| "_".to_owned(), |user| user.to_string());
-        Self::new(
-            tenant,
-            "memory:short",
-            &[&agent.to_string(), &user, &thread.to_string()],
-        )
+        Self::new(tenant, "memory:short", &[&agent.to_string(), &user, &thread.to_string()])
     }
 
     /// `{t}:webchat:response:{conversation_id}`: wakes those who wait over REST (pub/sub).
@@ -139,17 +135,11 @@ mod tests {
     fn the_keys_of_the_specification_are_spelt_as_it_says() {
         let (t, c) = (T.to_string(), C.to_string());
         let agent = AgentId(Uuid::from_u128(3));
-        assert_eq!(
-            Key::rate_limit(T, Channel::Web).as_str(),
-            format!("{t}:ratelimit:web")
-        );
+        assert_eq!(Key::rate_limit(T, Channel::Web).as_str(), format!("{t}:ratelimit:web"));
         assert_eq!(Key::dedup(T, MessageId(C.0)).as_str(), format!("{t}:dedup:{c}"));
         assert_eq!(Key::frames(T, C).as_str(), format!("{t}:frames:{c}"));
         assert_eq!(Key::response(T, C).as_str(), format!("{t}:webchat:response:{c}"));
-        assert_eq!(
-            Key::memory(T, agent, None, C).as_str(),
-            format!("{t}:memory:short:{agent}:_:{c}")
-        );
+        assert_eq!(Key::memory(T, agent, None, C).as_str(), format!("{t}:memory:short:{agent}:_:{c}"));
         assert_eq!(Key::connection("TXzP+/=").as_str(), "connection:TXzP%2B%2F%3D");
     }
 

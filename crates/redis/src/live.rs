@@ -106,10 +106,7 @@ impl Redis {
             &Key::live(tenant, conversation),
             &Key::conversations_live(tenant),
         ];
-        let entry = Entry {
-            joined: connection.joined,
-            viewer: connection.viewer.clone(),
-        };
+        let entry = Entry { joined: connection.joined, viewer: connection.viewer.clone() };
         let args = [
             connection.connection_id.clone(),
             connection.joined.0.to_string(),
@@ -132,9 +129,7 @@ impl Redis {
     /// [`RedisError`].
     pub async fn hold_log(&self, tenant: TenantId, conversation: ConversationId) -> Result<(), RedisError> {
         let keys = [&Key::log(tenant, conversation)];
-        self.script::<i64>(&HOLD, &keys, &[HOLD_MS.to_string().as_bytes()])
-            .await
-            .map(|_| ())
+        self.script::<i64>(&HOLD, &keys, &[HOLD_MS.to_string().as_bytes()]).await.map(|_| ())
     }
 
     /// Takes a connection out of the live set if no numbered frame came since `joined`; `false`: one did, or it
@@ -198,18 +193,13 @@ impl Redis {
 
 /// The live set as `HGETALL` returns it; an entry that cannot be read is left out.
 pub(crate) fn live_connections(all: Option<Value>) -> Vec<LiveConnection> {
-    let pairs: Vec<(String, String)> = all
-        .and_then(|all| redis::from_redis_value(all).ok())
-        .unwrap_or_default();
+    let pairs: Vec<(String, String)> =
+        all.and_then(|all| redis::from_redis_value(all).ok()).unwrap_or_default();
     pairs
         .into_iter()
         .filter_map(|(connection_id, json)| {
             let Entry { joined, viewer } = serde_json::from_str(&json).ok()?;
-            Some(LiveConnection {
-                connection_id,
-                joined,
-                viewer,
-            })
+            Some(LiveConnection { connection_id, joined, viewer })
         })
         .collect()
 }

@@ -114,9 +114,7 @@ impl Redis {
             &Key::live(tenant, conversation),
         ];
         let ttl = LEASE_MS.to_string();
-        let answer: Vec<Value> = self
-            .script(&TAKE, &keys, &[holder.as_bytes(), ttl.as_bytes()])
-            .await?;
+        let answer: Vec<Value> = self.script(&TAKE, &keys, &[holder.as_bytes(), ttl.as_bytes()]).await?;
         let mut answer = answer.into_iter();
         let taken = text(answer.next()) == "taken";
         let posted = number(answer.next());
@@ -124,11 +122,7 @@ impl Redis {
             return Ok(PushLease::Busy(posted));
         }
         let live = live_connections(answer.next());
-        Ok(PushLease::Taken {
-            posted,
-            live,
-            in_doubt: live_connections(answer.next()),
-        })
+        Ok(PushLease::Taken { posted, live, in_doubt: live_connections(answer.next()) })
     }
 
     /// Renews the lease, tells how far one has posted, and looks around.
@@ -173,9 +167,8 @@ impl Redis {
     ) -> Result<Option<Seq>, RedisError> {
         let keys = [&Key::push(tenant, conversation), &Key::log(tenant, conversation)];
         let posted = posted.0.to_string();
-        let (outcome, last): (String, i64) = self
-            .script(&RELEASE, &keys, &[holder.as_bytes(), posted.as_bytes()])
-            .await?;
+        let (outcome, last): (String, i64) =
+            self.script(&RELEASE, &keys, &[holder.as_bytes(), posted.as_bytes()]).await?;
         Ok((outcome == "grown").then_some(Seq(last)))
     }
 }

@@ -38,10 +38,7 @@ impl Redis {
     ) -> Result<(), RedisError> {
         let body = json!({"type": "response", "text": text, "conversation_id": conversation}).to_string();
         let mut publish = redis::pipe();
-        publish
-            .cmd("PUBLISH")
-            .arg(Key::response(tenant, conversation))
-            .arg(body);
+        publish.cmd("PUBLISH").arg(Key::response(tenant, conversation)).arg(body);
         self.pipeline::<(i64,)>(&publish).await.map(|_| ())
     }
 
@@ -55,9 +52,7 @@ impl Redis {
         conversation: ConversationId,
     ) -> Result<ResponseSubscription, RedisError> {
         let mut pubsub = self.pubsub().await?;
-        pubsub
-            .subscribe(Key::response(tenant, conversation).as_str())
-            .await?;
+        pubsub.subscribe(Key::response(tenant, conversation).as_str()).await?;
         Ok(ResponseSubscription(pubsub))
     }
 }

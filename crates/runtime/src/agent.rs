@@ -25,10 +25,7 @@ pub fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let sdk = parts::sdk()?;
-    let mut limits = TurnLimits {
-        default_model: config::required("LLM_MODEL")?,
-        ..TurnLimits::default()
-    };
+    let mut limits = TurnLimits { default_model: config::required("LLM_MODEL")?, ..TurnLimits::default() };
     if let Some(lease_ms) = config::number("TURN_LEASE_MS")? {
         limits.lease = Duration::from_millis(lease_ms);
     }
@@ -76,15 +73,8 @@ async fn work(agent: &Agent, record: SqsMessage, deadline: Instant) -> bool {
             (true, 0)
         }
         Ok(task) => {
-            let rescue = record
-                .attributes
-                .get("MessageGroupId")
-                .is_some_and(|g| g.ends_with(":rescue"));
-            let record = Record {
-                receipt_handle: receipt_handle.clone(),
-                rescue,
-                deadline,
-            };
+            let rescue = record.attributes.get("MessageGroupId").is_some_and(|g| g.ends_with(":rescue"));
+            let record = Record { receipt_handle: receipt_handle.clone(), rescue, deadline };
             match agent.work(&task, &record).await {
                 Disposition::Done => (false, 0),
                 Disposition::Again(after) => (true, after.as_millis().div_ceil(1000)),

@@ -35,18 +35,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let state = Agents {
-        db: parts::db(1)?,
-        verifier: parts::verifier()?,
-    };
+    let state = Agents { db: parts::db(1)?, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/agents");
-    serve(
-        Router::new()
-            .route(&path, get(agents))
-            .with_state(Arc::new(state)),
-    )
-    .await
+    serve(Router::new().route(&path, get(agents)).with_state(Arc::new(state))).await
 }
 
 /// A tenant's agents by name.
@@ -68,9 +60,8 @@ pub(crate) async fn agents(
     Caller(caller): Caller,
     query: Query,
 ) -> Result<Json<Vec<AgentSummary>>, ProblemAnswer> {
-    let tenant: TenantId = query
-        .optional("tenant_id")?
-        .ok_or_else(|| ProblemAnswer::parameter("tenant_id", "is missing"))?;
+    let tenant: TenantId =
+        query.optional("tenant_id")?.ok_or_else(|| ProblemAnswer::parameter("tenant_id", "is missing"))?;
     let agents = patiently(|| conversations::agents(&state.db, &caller, tenant)).await?;
     let summaries = agents.into_iter().map(|agent| AgentSummary {
         id: agent.id,

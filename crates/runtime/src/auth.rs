@@ -76,11 +76,7 @@ impl Verifier {
     /// A verifier of tokens of this issuer for this audience.
     #[must_use]
     pub fn new(keys: Keys, issuer: &str, audience: &str) -> Self {
-        Self {
-            keys,
-            issuer: issuer.to_owned(),
-            audience: audience.to_owned(),
-        }
+        Self { keys, issuer: issuer.to_owned(), audience: audience.to_owned() }
     }
 
     /// What a token says, if it is good at the second `now` (since 1970).
@@ -93,9 +89,7 @@ impl Verifier {
         }
         let header = decode_header(token).map_err(|_| AuthError::Refused("its header is not one"))?;
         if header.jku.is_some() || header.x5u.is_some() || header.jwk.is_some() || has_crit(token) {
-            return Err(AuthError::Refused(
-                "its header names keys or extensions of its own",
-            ));
+            return Err(AuthError::Refused("its header names keys or extensions of its own"));
         }
         match &self.keys {
             Keys::Secret(key) => self.check(token, key, Algorithm::HS256),
@@ -113,9 +107,7 @@ impl Verifier {
         validation.set_issuer(&[&self.issuer]);
         validation.set_audience(&[&self.audience]);
         validation.set_required_spec_claims(&["exp", "iss", "aud", "sub"]);
-        let claims = decode::<Claims>(token, key, &validation)
-            .map_err(|error| refusal(&error))?
-            .claims;
+        let claims = decode::<Claims>(token, key, &validation).map_err(|error| refusal(&error))?.claims;
         principal(&claims)
     }
 }
@@ -142,12 +134,7 @@ fn principal(claims: &Claims) -> Result<Principal, AuthError> {
         None if role == Role::PlatformAdmin => None,
         None => return Err(AuthError::Refused("a claim is missing")),
     };
-    Ok(Principal {
-        user_id,
-        role,
-        tenant_id,
-        expires_at: claims.exp,
-    })
+    Ok(Principal { user_id, role, tenant_id, expires_at: claims.exp })
 }
 
 /// Whether the header has `crit`: extensions we would have to understand.
@@ -158,8 +145,6 @@ fn has_crit(token: &str) -> bool {
         crit: Option<serde_json::Value>,
     }
     let header = token.split('.').next().unwrap_or_default();
-    let json = base64::engine::general_purpose::URL_SAFE_NO_PAD
-        .decode(header)
-        .unwrap_or_default();
+    let json = base64::engine::general_purpose::URL_SAFE_NO_PAD.decode(header).unwrap_or_default();
     serde_json::from_slice::<Crit>(&json).is_ok_and(|header| header.crit.is_some())
 }

@@ -18,8 +18,6 @@ struct Failure {
 impl BatchResponse {
     /// This record comes back.
     pub(crate) fn fail(&mut self, message_id: String) {
-        self.batch_item_failures.push(Failure {
-            item_identifier: message_id,
-        });
+        self.batch_item_failures.push(Failure { item_identifier: message_id });
     }
 }

@@ -17,9 +17,6 @@ pub(crate) fn optional(name: &'static str) -> Option<String> {
 /// A variable that is a whole number where it is set.
 pub(crate) fn number(name: &'static str) -> Result<Option<u64>, StartError> {
     optional(name)
-        .map(|text| {
-            text.parse()
-                .map_err(|_| StartError(format!("{name} is no whole number")))
-        })
+        .map(|text| text.parse().map_err(|_| StartError(format!("{name} is no whole number"))))
         .transpose()
 }

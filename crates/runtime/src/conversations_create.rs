@@ -40,18 +40,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let state = Create {
-        db: parts::db(1)?,
-        verifier: parts::verifier()?,
-    };
+    let state = Create { db: parts::db(1)?, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/conversations");
-    serve(
-        Router::new()
-            .route(&path, post(create))
-            .with_state(Arc::new(state)),
-    )
-    .await
+    serve(Router::new().route(&path, post(create)).with_state(Arc::new(state))).await
 }
 
 /// The caller's conversation with an agent, made if it is not there.
@@ -81,14 +73,10 @@ pub(crate) async fn create(
     let body = json_body(request).await?;
     let body = fields(&body)?;
     let missing = |field| ProblemAnswer::field(FieldError::new(field, "is missing"));
-    let tenant: TenantId = body
-        .parsed("tenant_id")
-        .map_err(ProblemAnswer::field)?
-        .ok_or_else(|| missing("tenant_id"))?;
-    let agent: AgentId = body
-        .parsed("agent_id")
-        .map_err(ProblemAnswer::field)?
-        .ok_or_else(|| missing("agent_id"))?;
+    let tenant: TenantId =
+        body.parsed("tenant_id").map_err(ProblemAnswer::field)?.ok_or_else(|| missing("tenant_id"))?;
+    let agent: AgentId =
+        body.parsed("agent_id").map_err(ProblemAnswer::field)?.ok_or_else(|| missing("agent_id"))?;
     let session: Option<SessionId> = body.parsed("session_id").map_err(ProblemAnswer::field)?;
     let open = || conversations::open(&state.db, &SystemIds, &caller, tenant, agent, session.as_ref());
     let (row, made) = patiently(open).await?;

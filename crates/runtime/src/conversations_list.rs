@@ -41,11 +41,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let state = List {
-        db: parts::db(1)?,
-        platform: parts::platform()?,
-        verifier: parts::verifier()?,
-    };
+    let state = List { db: parts::db(1)?, platform: parts::platform()?, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/conversations");
     serve(Router::new().route(&path, get(list)).with_state(Arc::new(state))).await
@@ -96,12 +92,7 @@ pub(crate) async fn list(
 }
 
 fn summary(row: SummaryRow) -> ConversationSummary {
-    let SummaryRow {
-        conversation,
-        agent_name,
-        updated_at,
-        preview,
-    } = row;
+    let SummaryRow { conversation, agent_name, updated_at, preview } = row;
     ConversationSummary {
         id: conversation.id,
         tenant_id: conversation.tenant_id,
@@ -125,8 +116,5 @@ fn decode(cursor: &str) -> Option<ListCursor> {
     let updated_at =
         OffsetDateTime::from_unix_timestamp_nanos(micros.parse::<i64>().ok().map(i128::from)? * 1_000)
             .ok()?;
-    Some(ListCursor {
-        updated_at,
-        id: id.parse::<ConversationId>().ok()?,
-    })
+    Some(ListCursor { updated_at, id: id.parse::<ConversationId>().ok()? })
 }

@@ -41,19 +41,10 @@ pub fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let connections = parts::connections(&parts::sdk()?)?;
-    let state = Reset {
-        db: parts::db(1)?,
-        connections,
-        verifier: parts::verifier()?,
-    };
+    let state = Reset { db: parts::db(1)?, connections, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/conversations/{{id}}");
-    serve(
-        Router::new()
-            .route(&path, delete(reset))
-            .with_state(Arc::new(state)),
-    )
-    .await
+    serve(Router::new().route(&path, delete(reset)).with_state(Arc::new(state))).await
 }
 
 /// Stops an answer under way; then messages, frame log and agent memory are gone.
@@ -78,11 +69,8 @@ pub(crate) async fn reset(
 ) -> Result<StatusCode, ProblemAnswer> {
     let id: ConversationId = path_id(&id)?;
     let row = patiently(|| conversations::find(&state.db, &caller, id, Access::Write)).await?;
-    let on_behalf = OnBehalf {
-        db: state.db.clone(),
-        connections: state.connections.clone(),
-        ids: &SystemIds,
-    };
+    let on_behalf =
+        OnBehalf { db: state.db.clone(), connections: state.connections.clone(), ids: &SystemIds };
     on_behalf.reset(&row).await?;
     Ok(StatusCode::NO_CONTENT)
 }

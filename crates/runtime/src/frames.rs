@@ -37,11 +37,7 @@ pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketE
     let connection = match found {
         Ok(connection) => connection,
         Err(error) => {
-            let sender = Sender {
-                connections,
-                id,
-                connection: None,
-            };
+            let sender = Sender { connections, id, connection: None };
             sender.refuse(&error, None).await;
             return None;
         }
@@ -54,11 +50,7 @@ pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketE
         let _ = connections.close(id).await;
         return None;
     }
-    let sender = Sender {
-        connections,
-        id,
-        connection,
-    };
+    let sender = Sender { connections, id, connection };
     let parsed = ClientFrame::parse(&event.text());
     match parsed {
         Err(error) if matches!(error.code, ErrorCode::InvalidJson | ErrorCode::UnknownType) => {
@@ -125,10 +117,9 @@ impl Sender<'_> {
         let leeway = i64::try_from(LEEWAY_SECONDS).unwrap_or(60);
         let error = match self.identity() {
             None => Error::refused(ErrorCode::Unauthenticated, "The first frame must be auth."),
-            Some(identity) if identity.expires_at + leeway < now => Error::refused(
-                ErrorCode::TokenExpired,
-                "The token has expired: renew it with auth.",
-            ),
+            Some(identity) if identity.expires_at + leeway < now => {
+                Error::refused(ErrorCode::TokenExpired, "The token has expired: renew it with auth.")
+            }
             Some(_) => return true,
         };
         self.refuse(&error, id).await;

@@ -34,18 +34,9 @@ pub fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let queue = parts::queue(&parts::sdk()?, "QUEUE_URL")?;
-    let state = Dependencies {
-        db: parts::db(1)?,
-        redis: parts::redis()?,
-        queue,
-    };
+    let state = Dependencies { db: parts::db(1)?, redis: parts::redis()?, queue };
     parts::warm(Some(&state.redis), Some(&state.db));
-    serve(
-        Router::new()
-            .route("/health", get(health))
-            .with_state(Arc::new(state)),
-    )
-    .await
+    serve(Router::new().route("/health", get(health)).with_state(Arc::new(state))).await
 }
 
 /// Whether the service can work.
@@ -60,17 +51,10 @@ pub(crate) async fn health(State(state): State<Arc<Dependencies>>) -> (StatusCod
         check("redis", state.redis.check()),
         check("queue", state.queue.check()),
     );
-    let checks = HealthChecks {
-        postgres,
-        redis,
-        queue,
-    };
+    let checks = HealthChecks { postgres, redis, queue };
     let well = [postgres, redis, queue].iter().all(|check| *check == Check::Ok);
-    let (code, status) = if well {
-        (StatusCode::OK, Check::Ok)
-    } else {
-        (StatusCode::SERVICE_UNAVAILABLE, Check::Down)
-    };
+    let (code, status) =
+        if well { (StatusCode::OK, Check::Ok) } else { (StatusCode::SERVICE_UNAVAILABLE, Check::Down) };
     (code, Json(Health { status, checks }))
 }
 

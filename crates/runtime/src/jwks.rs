@@ -48,9 +48,8 @@ impl HttpJwks {
 impl FetchJwks for HttpJwks {
     fn fetch(&self) -> BoxFuture<'_, Result<Vec<u8>, String>> {
         Box::pin(async {
-            let request = http::Request::get(&self.uri)
-                .body(Default::default())
-                .map_err(|e| e.to_string())?;
+            let request =
+                http::Request::get(&self.uri).body(Default::default()).map_err(|e| e.to_string())?;
             let get = async {
                 let response = self.client.send(request).await.map_err(|e| e.to_string())?;
                 if response.status != http::StatusCode::OK {
@@ -89,10 +88,7 @@ impl Jwks {
     /// A key set that is fetched when it is needed.
     #[must_use]
     pub fn new(fetch: Box<dyn FetchJwks>) -> Self {
-        Self {
-            fetch,
-            cache: Mutex::new(Cache::default()),
-        }
+        Self { fetch, cache: Mutex::new(Cache::default()) }
     }
 
     /// The key of that id, if it is for that algorithm.
@@ -153,8 +149,5 @@ fn usable(jwk: &Jwk) -> Option<(String, (DecodingKey, Algorithm))> {
         }
         _ => return None,
     };
-    Some((
-        jwk.common.key_id.clone()?,
-        (DecodingKey::from_jwk(jwk).ok()?, algorithm),
-    ))
+    Some((jwk.common.key_id.clone()?, (DecodingKey::from_jwk(jwk).ok()?, algorithm)))
 }

@@ -38,18 +38,10 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let state = History {
-        db: parts::db(1)?,
-        verifier: parts::verifier()?,
-    };
+    let state = History { db: parts::db(1)?, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/conversations/{{id}}/messages");
-    serve(
-        Router::new()
-            .route(&path, get(history))
-            .with_state(Arc::new(state)),
-    )
-    .await
+    serve(Router::new().route(&path, get(history)).with_state(Arc::new(state))).await
 }
 
 /// The latest messages before one of them, oldest first.
@@ -93,11 +85,7 @@ pub(crate) async fn history(
 fn message(row: MessageRow) -> HistoryMessage {
     HistoryMessage {
         id: row.id,
-        role: if row.from_user {
-            MessageRole::User
-        } else {
-            MessageRole::Assistant
-        },
+        role: if row.from_user { MessageRole::User } else { MessageRole::Assistant },
         content: row.content,
         created_at: row.created_at,
         in_reply_to: row.in_reply_to,

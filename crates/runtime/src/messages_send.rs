@@ -52,11 +52,7 @@ async fn run() -> Result<(), StartError> {
         queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
         patience: konstruct_service::patience::REST,
     };
-    let state = Send {
-        inbound,
-        redis: parts::redis()?,
-        verifier: parts::verifier()?,
-    };
+    let state = Send { inbound, redis: parts::redis()?, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.inbound.db));
     let path = format!("{BASE}/conversations/{{id}}/messages");
     serve(Router::new().route(&path, post(send)).with_state(Arc::new(state))).await
@@ -109,31 +105,14 @@ pub(crate) async fn send(
         0 => None,
         _ => wait::subscribe(&state.redis, tenant, conversation_id).await,
     };
-    let accepted = state
-        .inbound
-        .accept(Normalised {
-            message,
-            user: caller.user_id,
-        })
-        .await?;
+    let accepted = state.inbound.accept(Normalised { message, user: caller.user_id }).await?;
     let answer = if wait > 0 || accepted.duplicate {
         let limit = Duration::from_secs(wait.into());
         wait::answer(db, subscription, tenant, id, limit).await?
     } else {
         None
     };
-    let status = if answer.is_some() {
-        StatusCode::OK
-    } else {
-        StatusCode::ACCEPTED
-    };
+    let status = if answer.is_some() { StatusCode::OK } else { StatusCode::ACCEPTED };
     let response = answer.map(|(id, content)| AnswerBody { id, content });
-    Ok((
-        status,
-        Json(SentMessage {
-            id,
-            conversation_id,
-            response,
-        }),
-    ))
+    Ok((status, Json(SentMessage { id, conversation_id, response })))
 }

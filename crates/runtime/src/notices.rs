@@ -40,19 +40,10 @@ pub fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let connections = parts::connections(&parts::sdk()?)?;
-    let state = Notices {
-        db: parts::db(1)?,
-        connections,
-        verifier: parts::verifier()?,
-    };
+    let state = Notices { db: parts::db(1)?, connections, verifier: parts::verifier()? };
     parts::warm(None, Some(&state.db));
     let path = format!("{BASE}/notices");
-    serve(
-        Router::new()
-            .route(&path, post(notice))
-            .with_state(Arc::new(state)),
-    )
-    .await
+    serve(Router::new().route(&path, post(notice)).with_state(Arc::new(state))).await
 }
 
 /// Sends a notice to a conversation, a tenant, or everyone.

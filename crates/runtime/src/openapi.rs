@@ -30,15 +30,8 @@ struct Api;
 #[must_use]
 pub fn description() -> utoipa::openapi::OpenApi {
     let mut api = Api::openapi();
-    let token = SecurityScheme::Http(
-        HttpBuilder::new()
-            .scheme(HttpAuthScheme::Bearer)
-            .bearer_format("JWT")
-            .build(),
-    );
-    api.components
-        .get_or_insert_default()
-        .security_schemes
-        .insert("token".to_owned(), token.into());
+    let token =
+        SecurityScheme::Http(HttpBuilder::new().scheme(HttpAuthScheme::Bearer).bearer_format("JWT").build());
+    api.components.get_or_insert_default().security_schemes.insert("token".to_owned(), token.into());
     api
 }

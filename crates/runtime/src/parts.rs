@@ -39,16 +39,8 @@ pub(crate) fn sdk() -> Result<Sdk, StartError> {
         secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
         session_token: optional("AWS_SESSION_TOKEN"),
     };
-    let roots = if native_roots() {
-        AwsRoots::Native
-    } else {
-        AwsRoots::CompiledIn
-    };
-    Ok(Sdk::new(SdkConfig {
-        region: required("AWS_REGION")?,
-        credentials,
-        roots,
-    }))
+    let roots = if native_roots() { AwsRoots::Native } else { AwsRoots::CompiledIn };
+    Ok(Sdk::new(SdkConfig { region: required("AWS_REGION")?, credentials, roots }))
 }
 
 fn native_roots() -> bool {
@@ -63,25 +55,13 @@ pub(crate) fn connections(sdk: &Sdk) -> Result<Connections, StartError> {
 
 /// A queue by the variable that names it.
 pub(crate) fn queue(sdk: &Sdk, url: &'static str) -> Result<SqsQueue, StartError> {
-    Ok(SqsQueue::new(
-        sdk,
-        required(url)?,
-        optional("AWS_ENDPOINT_URL_SQS").as_deref(),
-    ))
+    Ok(SqsQueue::new(sdk, required(url)?, optional("AWS_ENDPOINT_URL_SQS").as_deref()))
 }
 
 /// The one outbound HTTP client.
 fn http_client(allow_plain: bool) -> Client {
-    let roots = if native_roots() {
-        Roots::Native
-    } else {
-        Roots::CompiledIn
-    };
-    Client::new(ClientConfig {
-        roots,
-        allow_plain,
-        ..ClientConfig::default()
-    })
+    let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
+    Client::new(ClientConfig { roots, allow_plain, ..ClientConfig::default() })
 }
 
 /// Verifies tokens, by a shared secret or a JWKS: which one is configuration, never the token's choice.
@@ -95,32 +75,19 @@ pub(crate) fn verifier() -> Result<Verifier, StartError> {
             Keys::Jwks(Jwks::new(Box::new(fetch)))
         }
         _ => {
-            return Err(StartError(
-                "set exactly one of JWT_SECRET and JWT_JWKS_URL".to_owned(),
-            ));
+            return Err(StartError("set exactly one of JWT_SECRET and JWT_JWKS_URL".to_owned()));
         }
     };
-    Ok(Verifier::new(
-        keys,
-        &required("JWT_ISSUER")?,
-        &required("JWT_AUDIENCE")?,
-    ))
+    Ok(Verifier::new(keys, &required("JWT_ISSUER")?, &required("JWT_AUDIENCE")?))
 }
 
 /// The language model. The turn counts failures itself, so the pool does not try again.
 pub(crate) fn model() -> Result<Arc<dyn LanguageModel>, StartError> {
     let base_url = required("OPENAI_BASE_URL")?;
     let client = http_client(base_url.starts_with("http://"));
-    let config = OpenAiConfig {
-        base_url,
-        api_key: optional("OPENAI_API_KEY"),
-    };
+    let config = OpenAiConfig { base_url, api_key: optional("OPENAI_API_KEY") };
     let provider = OpenAi::new(client, &config).map_err(|error| StartError(error.to_string()))?;
-    let config = PoolConfig {
-        retries: 0,
-        total: Duration::from_secs(840),
-        ..PoolConfig::default()
-    };
+    let config = PoolConfig { retries: 0, total: Duration::from_secs(840), ..PoolConfig::default() };
     Ok(Arc::new(Pool::new(vec![Arc::new(provider)], config, || 0.5)))
 }
 

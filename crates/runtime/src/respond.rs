@@ -11,13 +11,7 @@ const RETRY_AFTER_AWAY: u64 = 5;
 /// An error frame that refuses a frame; `id`: of the message it refuses.
 pub(crate) fn frame(error: &Error, id: Option<MessageId>) -> ServerFrame {
     let (code, text, retry_after) = parts(error);
-    ServerFrame::Error {
-        code,
-        error: text,
-        id,
-        retry_after,
-        seq: None,
-    }
+    ServerFrame::Error { code, error: text, id, retry_after, seq: None }
 }
 
 /// Code, sentence and seconds to wait.
@@ -31,11 +25,7 @@ pub(crate) fn parts(error: &Error) -> (ErrorCode, String, Option<u64>) {
         }
         Error::Bug(why) => {
             tracing::error!(%why, "a bug");
-            (
-                ErrorCode::Internal,
-                "Something went wrong on our side.".to_owned(),
-                None,
-            )
+            (ErrorCode::Internal, "Something went wrong on our side.".to_owned(), None)
         }
     }
 }

@@ -45,9 +45,7 @@ async fn request_id(request: Request, next: Next) -> Response {
     let id = SystemIds.new_id().to_string();
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static("x-request-id"), value);
+        response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
     }
     response
 }
@@ -64,10 +62,7 @@ impl<S: Verifies> FromRequestParts<Arc<S>> for Caller {
     type Rejection = ProblemAnswer;
 
     async fn from_request_parts(parts: &mut Parts, state: &Arc<S>) -> Result<Self, ProblemAnswer> {
-        let sent = parts
-            .headers
-            .get(header::AUTHORIZATION)
-            .and_then(|value| value.to_str().ok());
+        let sent = parts.headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
         let token = sent.and_then(|value| {
             let (scheme, token) = value.split_once(' ')?;
             scheme.eq_ignore_ascii_case("bearer").then(|| token.trim())
@@ -79,7 +74,7 @@ impl<S: Verifies> FromRequestParts<Arc<S>> for Caller {
         let now = SystemClock.now().unix_timestamp();
         match state.verifier().verify(token, now).await {
             Ok(principal) => Ok(Self(principal)),
-            Err(error) => match refused(error) {
+            Err(error) => match refused(&error) {
                 Error::Refused(refusal) => Err(ProblemAnswer::new(401, refusal.code, refusal.text)),
                 other => Err(other.into()),
             },
@@ -115,9 +110,7 @@ impl Query {
         let Some(text) = self.0.get(name) else {
             return Ok(None);
         };
-        text.parse()
-            .map(Some)
-            .map_err(|why: T::Err| ProblemAnswer::parameter(name, why))
+        text.parse().map(Some).map_err(|why: T::Err| ProblemAnswer::parameter(name, why))
     }
 
     /// The text of a parameter.
@@ -133,10 +126,7 @@ impl Query {
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<u16>() {
             Ok(number) if digits && (from..=to).contains(&number) => Ok(number),
-            _ => Err(ProblemAnswer::parameter(
-                name,
-                format!("must be a whole number from {from} to {to}"),
-            )),
+            _ => Err(ProblemAnswer::parameter(name, format!("must be a whole number from {from} to {to}"))),
         }
     }
 
@@ -147,18 +137,11 @@ impl Query {
 
     /// `Link` to the next page: this query with another value of one parameter.
     pub(crate) fn next_link(&self, path: &str, name: &str, value: &str) -> Option<HeaderValue> {
-        let mut pairs: Vec<(&str, &str)> = self
-            .0
-            .iter()
-            .map(|(k, v)| (k.as_str(), v.as_str()))
-            .filter(|(k, _)| *k != name)
-            .collect();
+        let mut pairs: Vec<(&str, &str)> =
+            self.0.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(|(k, _)| *k != name).collect();
         pairs.push((name, value));
         pairs.sort_unstable();
-        let query: Vec<String> = pairs
-            .iter()
-            .map(|(k, v)| format!("{}={}", encode(k), encode(v)))
-            .collect();
+        let query: Vec<String> = pairs.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
         HeaderValue::from_str(&format!("<{path}?{}>; rel=\"next\"", query.join("&"))).ok()
     }
 }
@@ -181,22 +164,13 @@ where
     T: FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse()
-        .map_err(|why: T::Err| ProblemAnswer::parameter("id", why))
+    text.parse().map_err(|why: T::Err| ProblemAnswer::parameter("id", why))
 }
 
 /// A JSON body, read and checked for its size (413), type (415) and form (400, 422).
 pub(crate) async fn json_body(request: Request<Body>) -> Result<String, ProblemAnswer> {
-    let declared = request
-        .headers()
-        .get(header::CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok());
-    let essence = declared
-        .unwrap_or_default()
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim();
+    let declared = request.headers().get(header::CONTENT_TYPE).and_then(|value| value.to_str().ok());
+    let essence = declared.unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let is_json = essence.eq_ignore_ascii_case("application/json");
     let bytes: Bytes = axum::body::to_bytes(request.into_body(), BODY_BYTES_MAX)
         .await

@@ -42,19 +42,13 @@ fn allowed(path: &str) -> Option<&'static str> {
         return Some("GET");
     }
     let rest = path.strip_prefix(BASE)?;
-    PATHS
-        .iter()
-        .find(|(pattern, _)| fits(pattern, rest))
-        .map(|(_, allow)| *allow)
+    PATHS.iter().find(|(pattern, _)| fits(pattern, rest)).map(|(_, allow)| *allow)
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
     let (pattern, path): (Vec<&str>, Vec<&str>) = (pattern.split('/').collect(), path.split('/').collect());
     pattern.len() == path.len()
-        && pattern
-            .iter()
-            .zip(&path)
-            .all(|(p, s)| p == s || (*p == "*" && !s.is_empty()))
+        && pattern.iter().zip(&path).all(|(p, s)| p == s || (*p == "*" && !s.is_empty()))
 }
 
 #[cfg(test)]
@@ -64,10 +58,7 @@ mod tests {
     #[test]
     fn a_path_that_has_functions_tells_its_methods() {
         assert_eq!(allowed("/health"), Some("GET"));
-        assert_eq!(
-            allowed("/api/portal/chat/conversations/x/messages"),
-            Some("GET, POST")
-        );
+        assert_eq!(allowed("/api/portal/chat/conversations/x/messages"), Some("GET, POST"));
         assert_eq!(allowed("/api/portal/chat/conversations/"), None);
         assert_eq!(allowed("/api/portal/chat/nothing"), None);
         assert_eq!(allowed("/conversations"), None);

@@ -7,9 +7,7 @@ use crate::config;
 
 /// Starts logging at `LOG_LEVEL` (error, warn, info, debug, trace; info).
 pub(crate) fn start() {
-    let level = config::optional("LOG_LEVEL")
-        .and_then(|name| name.parse().ok())
-        .unwrap_or(LevelFilter::INFO);
+    let level = config::optional("LOG_LEVEL").and_then(|name| name.parse().ok()).unwrap_or(LevelFilter::INFO);
     tracing_subscriber::fmt()
         .json()
         .flatten_event(true)

@@ -45,10 +45,7 @@ pub(crate) struct Answer {
 
 impl Answer {
     pub(crate) fn status(status_code: u16) -> Self {
-        Self {
-            status_code,
-            headers: HashMap::new(),
-        }
+        Self { status_code, headers: HashMap::new() }
     }
 }
 
@@ -56,25 +53,16 @@ impl WebSocketEvent {
     /// A header, whatever case the client wrote its name in.
     pub(crate) fn header(&self, name: &str) -> Option<&str> {
         let headers = self.headers.as_ref()?;
-        headers
-            .iter()
-            .find(|(key, _)| key.eq_ignore_ascii_case(name))
-            .and_then(|(_, value)| value.as_deref())
+        headers.iter().find(|(key, _)| key.eq_ignore_ascii_case(name)).and_then(|(_, value)| value.as_deref())
     }
 
     /// The values of a query parameter.
     pub(crate) fn query(&self, name: &str) -> Vec<&str> {
-        let several = self
-            .multi_value_query_string_parameters
-            .as_ref()
-            .and_then(|all| all.get(name));
+        let several = self.multi_value_query_string_parameters.as_ref().and_then(|all| all.get(name));
         if let Some(Some(values)) = several {
             return values.iter().map(String::as_str).collect();
         }
-        let one = self
-            .query_string_parameters
-            .as_ref()
-            .and_then(|all| all.get(name));
+        let one = self.query_string_parameters.as_ref().and_then(|all| all.get(name));
         one.and_then(|value| value.as_deref()).into_iter().collect()
     }
 
@@ -84,9 +72,7 @@ impl WebSocketEvent {
         if !self.is_base64_encoded {
             return body.to_owned();
         }
-        let bytes = base64::engine::general_purpose::STANDARD
-            .decode(body)
-            .unwrap_or_default();
+        let bytes = base64::engine::general_purpose::STANDARD.decode(body).unwrap_or_default();
         String::from_utf8(bytes).unwrap_or_default()
     }
 }

@@ -75,18 +75,15 @@ impl Authenticate {
         auth: &Auth,
     ) -> Result<(), Error> {
         let now = SystemClock.now().unix_timestamp();
-        let caller = self.verifier.verify(&auth.token, now).await.map_err(refused)?;
-        let sessions = Sessions {
-            db: self.db.clone(),
-            connections: self.connections.clone(),
-            ids: &SystemIds,
-        };
+        let caller = self.verifier.verify(&auth.token, now).await.map_err(|error| refused(&error))?;
+        let sessions =
+            Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
         sessions.authenticate(sender.id, connection, &caller, auth).await
     }
 }
 
 /// A token that is not taken, as a refusal.
-pub(crate) fn refused(error: AuthError) -> Error {
+pub(crate) fn refused(error: &AuthError) -> Error {
     match error {
         AuthError::Refused(_) => Error::refused(ErrorCode::AuthFailed, error.to_string()),
         AuthError::KeysAway | AuthError::WeakSecret => Error::Away(error.to_string()),

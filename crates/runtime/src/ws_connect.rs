@@ -43,10 +43,7 @@ async fn run() -> Result<(), StartError> {
     let connect = Arc::new(Connect {
         redis: parts::redis()?,
         deadlines: parts::queue(&sdk, "DEADLINE_QUEUE_URL")?,
-        origins: origins
-            .split(',')
-            .map(|origin| origin.trim().to_owned())
-            .collect(),
+        origins: origins.split(',').map(|origin| origin.trim().to_owned()).collect(),
     });
     parts::warm(Some(&connect.redis), None);
     let handler = move |event: LambdaEvent<WebSocketEvent>| {
@@ -65,30 +62,18 @@ impl Connect {
             Ok(checked) => checked,
             Err(status) => return Answer::status(status),
         };
-        if let Err(error) = self
-            .write(&event.request_context.connection_id, &connection)
-            .await
-        {
+        if let Err(error) = self.write(&event.request_context.connection_id, &connection).await {
             tracing::error!(%error, "a connection could not be written down");
             return Answer::status(503);
         }
-        let headers = echo
-            .map(|name| ("Sec-WebSocket-Protocol", name.to_owned()))
-            .into_iter()
-            .collect();
-        Answer {
-            status_code: 200,
-            headers,
-        }
+        let headers = echo.map(|name| ("Sec-WebSocket-Protocol", name.to_owned())).into_iter().collect();
+        Answer { status_code: 200, headers }
     }
 
     /// The connection, and the subprotocol to echo; else the status of the refusal.
     fn check(&self, event: &WebSocketEvent) -> Result<(Connection, Option<&'static str>), u16> {
         // Browsers always send an Origin; clients that send none pass.
-        if event
-            .header("origin")
-            .is_some_and(|origin| !self.origins.iter().any(|known| known == origin))
-        {
+        if event.header("origin").is_some_and(|origin| !self.origins.iter().any(|known| known == origin)) {
             return Err(403);
         }
         let chosen = match event.header("sec-websocket-protocol") {
@@ -100,11 +85,7 @@ impl Connect {
         if query_conversation.is_some() && query_session.is_some() {
             return Err(400);
         }
-        let by_query = if query_session.is_some() {
-            Dialect::Session
-        } else {
-            Dialect::Portal
-        };
+        let by_query = if query_session.is_some() { Dialect::Session } else { Dialect::Portal };
         let connection = Connection {
             connected_at_ms: event.request_context.connected_at.unwrap_or_else(now_ms),
             dialect: chosen.unwrap_or(by_query),
@@ -117,13 +98,9 @@ impl Connect {
 
     async fn write(&self, connection_id: &str, connection: &Connection) -> Result<(), Error> {
         let patience = Patience::of(konstruct_service::patience::WEBSOCKET);
-        patience
-            .retry(|| self.redis.put_connection(connection_id, connection))
-            .await?;
+        patience.retry(|| self.redis.put_connection(connection_id, connection)).await?;
         let body = json!({ "v": 1, "connection_id": connection_id }).to_string();
-        patience
-            .retry(|| self.deadlines.send_delayed(&body, AUTH_DEADLINE_SECONDS))
-            .await
+        patience.retry(|| self.deadlines.send_delayed(&body, AUTH_DEADLINE_SECONDS)).await
     }
 }
 

@@ -28,10 +28,7 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let control = Arc::new(Control {
-        db: parts::db(1)?,
-        connections: parts::connections(&parts::sdk()?)?,
-    });
+    let control = Arc::new(Control { db: parts::db(1)?, connections: parts::connections(&parts::sdk()?)? });
     let handler = move |event: LambdaEvent<WebSocketEvent>| {
         let control = Arc::clone(&control);
         async move {
@@ -54,10 +51,9 @@ impl Control {
             }
             ClientFrame::Cancel => self.cancel(&taken.sender).await,
             ClientFrame::Resume { after } => self.resume(&taken.sender, Seq(after)).await,
-            ClientFrame::Auth(_) | ClientFrame::Message(_) => Err(Error::refused(
-                ErrorCode::UnknownType,
-                "The frame came by the wrong route.",
-            )),
+            ClientFrame::Auth(_) | ClientFrame::Message(_) => {
+                Err(Error::refused(ErrorCode::UnknownType, "The frame came by the wrong route."))
+            }
         };
         if let Err(error) = done {
             taken.sender.refuse(&error, None).await;
@@ -78,11 +74,8 @@ impl Control {
         let (Some(connection), Some(identity)) = (&sender.connection, sender.identity()) else {
             return Ok(());
         };
-        let sessions = Sessions {
-            db: self.db.clone(),
-            connections: self.connections.clone(),
-            ids: &SystemIds,
-        };
+        let sessions =
+            Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
         sessions.resume(sender.id, connection, identity, after).await
     }
 }

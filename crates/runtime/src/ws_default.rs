@@ -24,10 +24,7 @@ async fn run() -> Result<(), StartError> {
             // A frame that parses has a route of its own and is misplaced here: a type that is not built yet.
             if let Some(taken) = frames::take(&connections, &event.payload).await {
                 let text = "The frame has a type that is not known.";
-                taken
-                    .sender
-                    .send(&ServerFrame::error(ErrorCode::UnknownType, text))
-                    .await;
+                taken.sender.send(&ServerFrame::error(ErrorCode::UnknownType, text)).await;
             }
             Ok::<_, lambda_runtime::Error>(Answer::status(200))
         }

@@ -33,9 +33,7 @@ async fn forget(redis: &Redis, connection_id: &str) {
     let forgotten = async {
         let connection = redis.take_connection(connection_id).await?;
         if let Some(identity) = connection.and_then(|c| c.identity) {
-            redis
-                .leave(identity.tenant_id, identity.conversation_id, connection_id)
-                .await?;
+            redis.leave(identity.tenant_id, identity.conversation_id, connection_id).await?;
         }
         Ok::<_, konstruct_redis::RedisError>(())
     };

@@ -73,34 +73,18 @@ async fn accept(
     identity: &Identity,
     message: ClientMessage,
 ) -> Result<bool, Error> {
-    let own_session = sender
-        .connection
-        .as_ref()
-        .and_then(|c| c.viewer())
-        .map(|v| v.session_name());
+    let own_session = sender.connection.as_ref().and_then(|c| c.viewer()).map(|v| v.session_name());
     let foreign = |field: &'static str| {
         let text = format!("The field {field} names another conversation than the connection's.");
-        Error::Refused(Refusal {
-            field: Some(field),
-            ..Refusal::new(ErrorCode::InvalidMessage, text)
-        })
+        Error::Refused(Refusal { field: Some(field), ..Refusal::new(ErrorCode::InvalidMessage, text) })
     };
-    if message
-        .conversation_id
-        .is_some_and(|id| id != identity.conversation_id)
-    {
+    if message.conversation_id.is_some_and(|id| id != identity.conversation_id) {
         return Err(foreign("conversation_id"));
     }
-    if message
-        .session_id
-        .as_ref()
-        .is_some_and(|id| Some(id.as_str()) != own_session.as_deref())
-    {
+    if message.session_id.as_ref().is_some_and(|id| Some(id.as_str()) != own_session.as_deref()) {
         return Err(foreign("session_id"));
     }
-    let id = message
-        .id
-        .unwrap_or(konstruct_domain::MessageId(SystemIds.new_id()));
+    let id = message.id.unwrap_or(konstruct_domain::MessageId(SystemIds.new_id()));
     let at = SystemClock.now();
     let normalised = konstruct_channels::web::normalise(
         id,
@@ -110,9 +94,6 @@ async fn accept(
         message.content,
         at,
     );
-    let received = Normalised {
-        message: normalised,
-        user: identity.user_id,
-    };
+    let received = Normalised { message: normalised, user: identity.user_id };
     Ok(inbound.accept(received).await?.duplicate)
 }

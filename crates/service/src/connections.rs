@@ -59,9 +59,7 @@ impl Connections {
     pub async fn disconnect(&self, connection_id: &str) -> Result<(), Error> {
         let connection = self.redis.take_connection(connection_id).await?;
         if let Some(identity) = connection.and_then(|c| c.identity) {
-            self.redis
-                .leave(identity.tenant_id, identity.conversation_id, connection_id)
-                .await?;
+            self.redis.leave(identity.tenant_id, identity.conversation_id, connection_id).await?;
         }
         Ok(())
     }
@@ -121,9 +119,7 @@ impl Connections {
         frame: &ServerFrame,
     ) -> Result<usize, Error> {
         let live = self.redis.live(tenant, conversation).await?;
-        let sends = live
-            .iter()
-            .map(|c| self.send(&c.connection_id, Some(&c.viewer), frame));
+        let sends = live.iter().map(|c| self.send(&c.connection_id, Some(&c.viewer), frame));
         Ok(join_all(sends).await.into_iter().filter(|sent| *sent).count())
     }
 

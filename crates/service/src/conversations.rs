@@ -40,11 +40,7 @@ pub async fn find(
     access: Access,
 ) -> Result<ConversationRow, Error> {
     let tenant = tenant_of(db, caller, conversation).await?;
-    let (membership, row) = db
-        .begin(tenant)
-        .await?
-        .conversation(conversation, caller.user_id)
-        .await?;
+    let (membership, row) = db.begin(tenant).await?.conversation(conversation, caller.user_id).await?;
     in_tenant(caller, membership, access)?;
     let row = row.ok_or_else(|| Error::not_found("conversation"))?;
     with_conversation(caller, membership, &row.conversation, access)?;
@@ -65,9 +61,7 @@ pub async fn open(
 ) -> Result<(ConversationRow, bool), Error> {
     let fresh = ConversationId(ids.new_id());
     let tx = db.begin(tenant).await?;
-    let opened = tx
-        .open_conversation(fresh, caller.user_id, Some(agent), session)
-        .await?;
+    let opened = tx.open_conversation(fresh, caller.user_id, Some(agent), session).await?;
     if opened.membership.is_none() {
         return Err(Denied::NotAMember.into());
     }
@@ -117,13 +111,9 @@ pub async fn history(
 ) -> Result<(Vec<MessageRow>, bool), Error> {
     let tenant = tenant_of(db, caller, conversation).await?;
     let tx = db.begin(tenant).await?;
-    let page = tx
-        .history(conversation, caller.user_id, before, i64::from(limit) + 1)
-        .await?;
+    let page = tx.history(conversation, caller.user_id, before, i64::from(limit) + 1).await?;
     in_tenant(caller, page.membership, Access::Read)?;
-    let row = page
-        .conversation
-        .ok_or_else(|| Error::not_found("conversation"))?;
+    let row = page.conversation.ok_or_else(|| Error::not_found("conversation"))?;
     with_conversation(caller, page.membership, &row.conversation, Access::Read)?;
     if page.before_unknown {
         return Err(Error::not_found("message in this conversation"));

@@ -25,12 +25,7 @@ impl Refusal {
     /// A refusal with a code and a sentence.
     #[must_use]
     pub fn new(code: ErrorCode, text: impl Into<String>) -> Self {
-        Self {
-            code,
-            text: text.into(),
-            retry_after: None,
-            field: None,
-        }
+        Self { code, text: text.into(), retry_after: None, field: None }
     }
 }
 
@@ -76,21 +71,13 @@ impl From<Denied> for Error {
 
 impl From<DbError> for Error {
     fn from(error: DbError) -> Self {
-        if error.is_retryable() {
-            Self::Away(error.to_string())
-        } else {
-            Self::Bug(error.to_string())
-        }
+        if error.is_retryable() { Self::Away(error.to_string()) } else { Self::Bug(error.to_string()) }
     }
 }
 
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
-        if error.is_retryable() {
-            Self::Away(error.to_string())
-        } else {
-            Self::Bug(error.to_string())
-        }
+        if error.is_retryable() { Self::Away(error.to_string()) } else { Self::Bug(error.to_string()) }
     }
 }
 

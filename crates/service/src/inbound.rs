@@ -88,21 +88,14 @@ impl Inbound {
             StoredRow::NotYours => Err(konstruct_domain::Denied::NotYours.into()),
             StoredRow::IdTaken => Err(Error::Refused(Refusal {
                 field: Some("id"),
-                ..Refusal::new(
-                    ErrorCode::InvalidMessage,
-                    "The field id belongs to another message already.",
-                )
+                ..Refusal::new(ErrorCode::InvalidMessage, "The field id belongs to another message already.")
             })),
         }
     }
 
     /// A copy is queued again unless its turn has ended: the first copy's send may have failed.
     async fn enqueued(&self, stored: Stored, patience: Patience) -> Result<Accepted, Error> {
-        let StoredMessage {
-            duplicate,
-            epoch,
-            ended,
-        } = stored.row;
+        let StoredMessage { duplicate, epoch, ended } = stored.row;
         if !ended {
             let Normalised { message, .. } = stored.announced.into_received();
             let id = message.id.to_string();

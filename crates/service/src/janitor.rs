@@ -28,10 +28,7 @@ pub async fn rescue(db: &TenantPool, queue: &dyn TaskQueue, clock: &dyn Clock) -
             continue;
         };
         let metadata = [
-            (
-                "portal_user_id",
-                message.user_id.map(|u| u.to_string()).unwrap_or_default(),
-            ),
+            ("portal_user_id", message.user_id.map(|u| u.to_string()).unwrap_or_default()),
             ("tenant_id", turn.tenant_id.to_string()),
             ("conversation_id", turn.conversation_id.to_string()),
         ];
@@ -40,12 +37,7 @@ pub async fn rescue(db: &TenantPool, queue: &dyn TaskQueue, clock: &dyn Clock) -
             id: turn.message_id,
             tenant_id: turn.tenant_id,
             channel: Channel::Web,
-            sender: Sender {
-                user_id: channel_metadata
-                    .get("portal_user_id")
-                    .cloned()
-                    .unwrap_or_default(),
-            },
+            sender: Sender { user_id: channel_metadata.get("portal_user_id").cloned().unwrap_or_default() },
             channel_metadata,
             content: message.content,
             timestamp: now,
@@ -56,9 +48,7 @@ pub async fn rescue(db: &TenantPool, queue: &dyn TaskQueue, clock: &dyn Clock) -
         // A group of its own: the thread's may be blocked by the record of a dead invocation.
         let group = format!("{}:{}:rescue", turn.tenant_id, turn.conversation_id);
         let body = Task::new(TaskKind::Message, turn.epoch, inbound).to_body();
-        queue
-            .send(&body, &group, &format!("{}:s{minute}", turn.message_id))
-            .await?;
+        queue.send(&body, &group, &format!("{}:s{minute}", turn.message_id)).await?;
     }
     Ok(due.len())
 }

@@ -32,15 +32,10 @@ pub async fn send(
     if frameable(text.as_str()).is_none() {
         return Err(Error::Refused(Refusal {
             field: Some("text"),
-            ..Refusal::new(
-                ErrorCode::TooLarge,
-                "The field text does not fit a frame of 32 KB.",
-            )
+            ..Refusal::new(ErrorCode::TooLarge, "The field text does not fit a frame of 32 KB.")
         }));
     }
-    let frame = ServerFrame::Notice {
-        text: text.as_str().to_owned(),
-    };
+    let frame = ServerFrame::Notice { text: text.as_str().to_owned() };
     let tenant = match (audience.tenant.or(caller.tenant_id), audience.conversation) {
         (Some(tenant), _) => Some(tenant),
         (None, Some(conversation)) => match db.conversation_tenant(conversation).await? {
@@ -62,9 +57,7 @@ pub async fn send(
             let (membership, row) = tx.conversation(conversation, caller.user_id).await?;
             in_tenant(caller, membership, Access::Administer)?;
             row.ok_or_else(|| Error::not_found("conversation"))?;
-            connections
-                .send_to_conversation(tenant, conversation, &frame)
-                .await
+            connections.send_to_conversation(tenant, conversation, &frame).await
         }
         None => {
             in_tenant(caller, tx.membership(caller.user_id).await?, Access::Administer)?;

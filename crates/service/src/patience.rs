@@ -21,9 +21,7 @@ impl Patience {
     /// So long from now.
     #[must_use]
     pub fn of(limit: Duration) -> Self {
-        Self {
-            until: Instant::now() + limit,
-        }
+        Self { until: Instant::now() + limit }
     }
 
     /// Runs an operation until it succeeds, fails for good, or patience ends. The operation is one that may be

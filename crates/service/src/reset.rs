@@ -56,26 +56,13 @@ impl OnBehalf<'_> {
             return Err(Error::not_found("conversation"));
         };
         redis.raise_log_epoch(tenant, conversation, raised.epoch).await?;
-        let log = KnownLog {
-            generation: raised.generation,
-            epoch: raised.epoch,
-            last_seq: raised.last_seq,
-        };
+        let log = KnownLog { generation: raised.generation, epoch: raised.epoch, last_seq: raised.last_seq };
         for left in &raised.left {
             self.finish(tenant, conversation, log, left).await?;
         }
-        self.db
-            .begin(tenant)
-            .await?
-            .delete_messages(conversation, raised.epoch)
-            .await?;
+        self.db.begin(tenant).await?.delete_messages(conversation, raised.epoch).await?;
         redis.empty_log(tenant, conversation).await?;
-        let memory = Key::memory(
-            tenant,
-            row.conversation.agent_id,
-            row.conversation.user_id,
-            conversation,
-        );
+        let memory = Key::memory(tenant, row.conversation.agent_id, row.conversation.user_id, conversation);
         Ok(redis.forget(&memory).await?)
     }
 
@@ -100,34 +87,23 @@ impl OnBehalf<'_> {
                     tracing::info!(turn_id = %left.id, "a left turn was ended by another");
                     return Ok(());
                 }
-                Ended::Answer {
-                    id,
-                    text,
-                    stopped: true,
-                }
+                Ended::Answer { id, text, stopped: true }
             }
         };
         let mut last = log.last_seq;
-        if let Some(event) = final_event(left.id, &ended) {
-            if !self.has_end(tenant, conversation, left.id).await? {
-                let name = format!("w{}", self.ids.new_id().simple());
-                let identity = LogWriter::other(log.generation, log.epoch, name.clone(), log.last_seq);
-                let redis = self.connections.redis.clone();
-                let mut writer = LogWriter::new(redis, self.db.clone(), tenant, conversation, identity);
-                once::append_and_post(&self.connections, &mut writer, name, vec![event]).await?;
-                last = writer.known();
-            }
+        if let Some(event) = final_event(left.id, &ended)
+            && !self.has_end(tenant, conversation, left.id).await?
+        {
+            let name = format!("w{}", self.ids.new_id().simple());
+            let identity = LogWriter::other(log.generation, log.epoch, name.clone(), log.last_seq);
+            let redis = self.connections.redis.clone();
+            let mut writer = LogWriter::new(redis, self.db.clone(), tenant, conversation, identity);
+            once::append_and_post(&self.connections, &mut writer, name, vec![event]).await?;
+            last = writer.known();
         }
-        self.db
-            .begin(tenant)
-            .await?
-            .delivered(conversation, left.id, last, None)
-            .await?;
+        self.db.begin(tenant).await?.delivered(conversation, left.id, last, None).await?;
         if let Ended::Answer { text, .. } = &ended {
-            self.connections
-                .redis
-                .publish_response(tenant, conversation, text)
-                .await?;
+            self.connections.redis.publish_response(tenant, conversation, text).await?;
         }
         Ok(())
     }
@@ -139,11 +115,8 @@ impl OnBehalf<'_> {
         conversation: ConversationId,
         answer: MessageId,
     ) -> Result<String, Error> {
-        let frames = self
-            .connections
-            .redis
-            .frames_after(tenant, conversation, Seq(0), usize::MAX >> 1)
-            .await?;
+        let frames =
+            self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
         let pieces = frames.into_iter().filter_map(|(_, event)| match event {
             Event::Piece { message_id, text } if message_id == answer => Some(text),
             _ => None,
@@ -158,11 +131,8 @@ impl OnBehalf<'_> {
         conversation: ConversationId,
         turn: MessageId,
     ) -> Result<bool, Error> {
-        let frames = self
-            .connections
-            .redis
-            .frames_after(tenant, conversation, Seq(0), usize::MAX >> 1)
-            .await?;
+        let frames =
+            self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
         Ok(frames.iter().any(|(_, event)| ends(event, turn)))
     }
 }

@@ -47,9 +47,7 @@ impl Sessions<'_> {
     ) -> Result<(), Error> {
         let tenant = claims_agree(caller, auth)?;
         if let Some(identity) = connection.identity.clone() {
-            return self
-                .renew(connection_id, connection, identity, caller, auth)
-                .await;
+            return self.renew(connection_id, connection, identity, caller, auth).await;
         }
         let named = named_conversation(&connection, auth)?;
         let row = Patience::of(WEBSOCKET)
@@ -63,10 +61,7 @@ impl Sessions<'_> {
             telemetry: auth.telemetry,
             resumed: auth.last_seq.is_some(),
         };
-        let connection = Connection {
-            identity: Some(identity),
-            ..connection
-        };
+        let connection = Connection { identity: Some(identity), ..connection };
         let joined = Patience::of(WEBSOCKET)
             .retry(|| self.welcome(connection_id, &connection, &row, auth.last_seq.map(Seq)))
             .await?;
@@ -91,24 +86,16 @@ impl Sessions<'_> {
             in_tenant(caller, membership, Access::Write).map_err(|_| no_member(caller))?;
             let row = row.ok_or_else(|| Error::not_found("conversation"))?;
             with_conversation(caller, membership, &row.conversation, Access::Write)?;
-            if auth
-                .agent_id
-                .is_some_and(|agent| agent != row.conversation.agent_id)
-            {
+            if auth.agent_id.is_some_and(|agent| agent != row.conversation.agent_id) {
                 return Err(Error::not_found("conversation with this agent"));
             }
             return Ok(row);
         }
         let fresh = ConversationId(self.ids.new_id());
         let session = connection.query_session.as_ref();
-        let opened = tx
-            .open_conversation(fresh, caller.user_id, auth.agent_id, session)
-            .await?;
+        let opened = tx.open_conversation(fresh, caller.user_id, auth.agent_id, session).await?;
         in_tenant(caller, opened.membership, Access::Write).map_err(|_| no_member(caller))?;
-        opened
-            .row
-            .map(|(row, _)| row)
-            .ok_or_else(|| Error::not_found("agent"))
+        opened.row.map(|(row, _)| row).ok_or_else(|| Error::not_found("agent"))
     }
 
     /// `connection` first, then what was missed, then live. `false`: the connection is gone.
@@ -122,34 +109,17 @@ impl Sessions<'_> {
         let Some(viewer) = connection.viewer() else {
             return Ok(false);
         };
-        if !self
-            .connections
-            .redis
-            .update_connection(connection_id, connection)
-            .await?
-        {
+        if !self.connections.redis.update_connection(connection_id, connection).await? {
             return Ok(false);
         }
         let tenant = row.conversation.tenant_id;
         let end = log_end(&self.connections, row).await?;
-        let nothing_due = self
-            .db
-            .begin(tenant)
-            .await?
-            .nothing_due(row.conversation.id)
-            .await?;
-        let frame = ServerFrame::Connection {
-            status: ConnectionStatus::Connected,
-            last_seq: end.last.0,
-        };
+        let nothing_due = self.db.begin(tenant).await?.nothing_due(row.conversation.id).await?;
+        let frame = ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq: end.last.0 };
         if !self.connections.send(connection_id, Some(&viewer), &frame).await {
             return Ok(false);
         }
-        let joining = Joining {
-            tenant,
-            connection_id,
-            viewer: &viewer,
-        };
+        let joining = Joining { tenant, connection_id, viewer: &viewer };
         catch_up_and_join(&self.connections, joining, end, after, nothing_due).await
     }
 
@@ -164,9 +134,7 @@ impl Sessions<'_> {
     ) -> Result<(), Error> {
         let same = caller.user_id == identity.user_id
             && claims_agree(caller, auth)? == identity.tenant_id
-            && auth
-                .conversation_id
-                .is_none_or(|id| id == identity.conversation_id);
+            && auth.conversation_id.is_none_or(|id| id == identity.conversation_id);
         if !same {
             let text = "A live connection can be renewed for the same user and conversation only.";
             return Err(Error::refused(ErrorCode::AuthFailed, text));
@@ -178,31 +146,17 @@ impl Sessions<'_> {
         let (membership, row) = Patience::of(WEBSOCKET).retry(find).await?;
         in_tenant(caller, membership, Access::Write).map_err(|_| no_member(caller))?;
         let row = row.ok_or_else(|| Error::not_found("conversation"))?;
-        if auth
-            .agent_id
-            .is_some_and(|agent| agent != row.conversation.agent_id)
-        {
+        if auth.agent_id.is_some_and(|agent| agent != row.conversation.agent_id) {
             return Err(Error::not_found("conversation with this agent"));
         }
         let connection = Connection {
-            identity: Some(Identity {
-                expires_at: caller.expires_at,
-                ..identity
-            }),
+            identity: Some(Identity { expires_at: caller.expires_at, ..identity }),
             ..connection
         };
-        self.connections
-            .redis
-            .update_connection(connection_id, &connection)
-            .await?;
+        self.connections.redis.update_connection(connection_id, &connection).await?;
         let last_seq = log_end(&self.connections, &row).await?.last.0;
-        let frame = ServerFrame::Connection {
-            status: ConnectionStatus::Connected,
-            last_seq,
-        };
-        self.connections
-            .send(connection_id, connection.viewer().as_ref(), &frame)
-            .await;
+        let frame = ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq };
+        self.connections.send(connection_id, connection.viewer().as_ref(), &frame).await;
         Ok(())
     }
 
@@ -222,83 +176,52 @@ impl Sessions<'_> {
             Error::refused(ErrorCode::InvalidMessage, text)
         };
         let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
-        let find = || async {
-            self.db
-                .begin(tenant)
-                .await?
-                .conversation(conversation, identity.user_id)
-                .await
-        };
+        let find =
+            || async { self.db.begin(tenant).await?.conversation(conversation, identity.user_id).await };
         let (membership, row) = Patience::of(WEBSOCKET).retry(find).await?;
         if membership.is_none() {
-            return Err(Error::refused(
-                ErrorCode::AuthFailed,
-                "You are not a member of this tenant.",
-            ));
+            return Err(Error::refused(ErrorCode::AuthFailed, "You are not a member of this tenant."));
         }
         let row = row.ok_or_else(|| Error::not_found("conversation"))?;
         let live = self.connections.redis.live(tenant, conversation).await?;
         let Some(own) = live.into_iter().find(|c| c.connection_id == connection_id) else {
             return Err(too_late());
         };
-        let quiet = self
-            .connections
-            .redis
-            .leave_if_quiet(tenant, conversation, connection_id, own.joined)
-            .await?;
+        let quiet =
+            self.connections.redis.leave_if_quiet(tenant, conversation, connection_id, own.joined).await?;
         if identity.resumed || !quiet {
             return Err(too_late());
         }
         let resumed = Connection {
-            identity: Some(Identity {
-                resumed: true,
-                ..identity.clone()
-            }),
+            identity: Some(Identity { resumed: true, ..identity.clone() }),
             ..connection.clone()
         };
-        self.connections
-            .redis
-            .update_connection(connection_id, &resumed)
-            .await?;
+        self.connections.redis.update_connection(connection_id, &resumed).await?;
         let end = log_end(&self.connections, &row).await?;
         let nothing_due = self.db.begin(tenant).await?.nothing_due(conversation).await?;
-        let joining = Joining {
-            tenant,
-            connection_id,
-            viewer: &own.viewer,
-        };
-        catch_up_and_join(&self.connections, joining, end, Some(after), nothing_due)
-            .await
-            .map(|_| ())
+        let joining = Joining { tenant, connection_id, viewer: &own.viewer };
+        catch_up_and_join(&self.connections, joining, end, Some(after), nothing_due).await.map(|_| ())
     }
 }
 
 /// The tenant of an `auth`, where everything it claims agrees with the token.
 fn claims_agree(caller: &Principal, auth: &Auth) -> Result<TenantId, Error> {
     let disagrees = |what: &str| {
-        Err(Error::refused(
-            ErrorCode::AuthFailed,
-            format!("The {what} does not agree with the token."),
-        ))
+        Err(Error::refused(ErrorCode::AuthFailed, format!("The {what} does not agree with the token.")))
     };
     if auth.user_id.is_some_and(|user| user != caller.user_id) {
         return disagrees("userId");
     }
-    if auth
-        .role
-        .as_deref()
-        .is_some_and(|role| role != caller.role.as_str())
-    {
+    if auth.role.as_deref().is_some_and(|role| role != caller.role.as_str()) {
         return disagrees("role");
     }
     match (caller.tenant_id, auth.tenant_id) {
         (Some(own), Some(named)) if own != named => disagrees("tenant_id"),
         (Some(tenant), _) => Ok(tenant),
         (None, Some(tenant)) => Ok(tenant),
-        (None, None) => Err(Error::refused(
-            ErrorCode::AuthFailed,
-            "The token names no tenant: name one in tenant_id.",
-        )),
+        (None, None) => {
+            Err(Error::refused(ErrorCode::AuthFailed, "The token names no tenant: name one in tenant_id."))
+        }
     }
 }
 

@@ -22,8 +22,6 @@ pub async fn stop(
     let Some(message) = patience.retry(find).await? else {
         return Ok(false);
     };
-    patience
-        .retry(|| connections.redis.mark_cancelled(tenant, conversation, message))
-        .await?;
+    patience.retry(|| connections.redis.mark_cancelled(tenant, conversation, message)).await?;
     Ok(true)
 }

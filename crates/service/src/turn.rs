@@ -129,9 +129,7 @@ pub(crate) enum Turned {
 
 impl std::fmt::Debug for Agent {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Agent")
-            .field("limits", &self.limits)
-            .finish_non_exhaustive()
+        f.debug_struct("Agent").field("limits", &self.limits).finish_non_exhaustive()
     }
 }
 
@@ -145,11 +143,7 @@ impl Agent {
         let (hidden, taken) = tokio::join!(
             self.queue.set_visibility(&record.receipt_handle, seconds),
             Patience::of(OUTAGE).retry(|| async {
-                self.db
-                    .begin(tenant)
-                    .await?
-                    .take_lease(thread, up_to, self.limits.lease)
-                    .await
+                self.db.begin(tenant).await?.take_lease(thread, up_to, self.limits.lease).await
             })
         );
         if let Err(error) = hidden {
@@ -192,14 +186,7 @@ impl Agent {
             }
         };
         let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
-        let mut held = Held {
-            agent: self,
-            tenant,
-            leased,
-            writer,
-            poster,
-            cancelled,
-        };
+        let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled };
         let worked = tokio::select! {
             worked = held.turns(next, up_to, record.deadline) => worked,
             () = self.keep_lease(tenant, guard, record) => {
@@ -226,13 +213,7 @@ impl Agent {
         let mut renewed_at = Instant::now();
         loop {
             sleep(third).await;
-            let renew = || async {
-                self.db
-                    .begin(tenant)
-                    .await?
-                    .renew_lease(guard, self.limits.lease)
-                    .await
-            };
+            let renew = || async { self.db.begin(tenant).await?.renew_lease(guard, self.limits.lease).await };
             let left = (self.limits.lease * 2 / 3).saturating_sub(renewed_at.elapsed());
             let (renewed, hidden) = tokio::join!(
                 Patience::of(left).retry(renew),
@@ -288,14 +269,8 @@ impl Held<'_> {
         let last = self.writer.known();
         self.poster.posted_to(last).await;
         let (thread, id) = (self.conversation(), turn.id);
-        let note = || async {
-            self.agent
-                .db
-                .begin(self.tenant)
-                .await?
-                .delivered(thread, id, last, up_to)
-                .await
-        };
+        let note =
+            || async { self.agent.db.begin(self.tenant).await?.delivered(thread, id, last, up_to).await };
         Patience::of(OUTAGE).retry(note).await
     }
 

@@ -37,10 +37,7 @@ pub struct CountingIds {
 
 impl Default for CountingIds {
     fn default() -> Self {
-        Self {
-            high: Uuid::new_v4().as_u64_pair().0,
-            next: AtomicU64::new(1),
-        }
+        Self { high: Uuid::new_v4().as_u64_pair().0, next: AtomicU64::new(1) }
     }
 }
 

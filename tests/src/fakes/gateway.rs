@@ -37,23 +37,14 @@ pub struct FakeGateway {
 
 impl Default for FakeGateway {
     fn default() -> Self {
-        Self {
-            state: Mutex::default(),
-            changed: watch::channel(0).0,
-        }
+        Self { state: Mutex::default(), changed: watch::channel(0).0 }
     }
 }
 
 impl FakeGateway {
     /// The next posts to a connection end so. In doubt, the frame did not arrive.
     pub fn script(&self, connection_id: &str, outcomes: impl IntoIterator<Item = PostOutcome>) {
-        self.state
-            .lock()
-            .unwrap()
-            .next
-            .entry(connection_id.to_owned())
-            .or_default()
-            .extend(outcomes);
+        self.state.lock().unwrap().next.entry(connection_id.to_owned()).or_default().extend(outcomes);
     }
 
     /// The connection is gone: 410 from here on.
@@ -63,11 +54,7 @@ impl FakeGateway {
 
     /// Every post to a connection takes so long.
     pub fn slow_down(&self, connection_id: &str, pause: Duration) {
-        self.state
-            .lock()
-            .unwrap()
-            .slow
-            .insert(connection_id.to_owned(), pause);
+        self.state.lock().unwrap().slow.insert(connection_id.to_owned(), pause);
     }
 
     /// Every frame that arrived, in order.
@@ -80,24 +67,13 @@ impl FakeGateway {
     #[must_use]
     pub fn frames(&self, connection_id: &str) -> Vec<Value> {
         let state = self.state.lock().unwrap();
-        state
-            .arrived
-            .iter()
-            .filter(|p| p.connection_id == connection_id)
-            .map(|p| p.frame.clone())
-            .collect()
+        state.arrived.iter().filter(|p| p.connection_id == connection_id).map(|p| p.frame.clone()).collect()
     }
 
     /// How often a post to a connection was tried.
     #[must_use]
     pub fn attempts(&self, connection_id: &str) -> usize {
-        self.state
-            .lock()
-            .unwrap()
-            .attempts
-            .get(connection_id)
-            .copied()
-            .unwrap_or(0)
+        self.state.lock().unwrap().attempts.get(connection_id).copied().unwrap_or(0)
     }
 
     /// The connections that were closed from our side.
@@ -125,10 +101,7 @@ impl FakeGateway {
         };
         let found = timeout(Duration::from_secs(10), look).await;
         found.unwrap_or_else(|_| {
-            panic!(
-                "{connection_id} has no such frame: {:#?}",
-                self.frames(connection_id)
-            )
+            panic!("{connection_id} has no such frame: {:#?}", self.frames(connection_id))
         })
     }
 
@@ -140,11 +113,7 @@ impl FakeGateway {
         }
         let told = state.next.get_mut(connection_id).and_then(VecDeque::pop_front);
         let gone = state.gone.contains(connection_id);
-        let outcome = if gone {
-            PostOutcome::Gone
-        } else {
-            told.unwrap_or(PostOutcome::Delivered)
-        };
+        let outcome = if gone { PostOutcome::Gone } else { told.unwrap_or(PostOutcome::Delivered) };
         (outcome, state.slow.get(connection_id).copied())
     }
 
@@ -157,10 +126,7 @@ impl FakeGateway {
         match outcome {
             PostOutcome::Delivered => {
                 let frame = serde_json::from_str(frame).expect("a frame is JSON");
-                state.arrived.push(Post {
-                    connection_id: connection_id.to_owned(),
-                    frame,
-                });
+                state.arrived.push(Post { connection_id: connection_id.to_owned(), frame });
             }
             PostOutcome::Gone => drop(state.gone.insert(connection_id.to_owned())),
             PostOutcome::Throttled | PostOutcome::InDoubt => {}

@@ -26,7 +26,8 @@ impl Signal {
         self.0.send_replace(true);
     }
 
-    async fn given(&self) {
+    /// Waits for it.
+    pub async fn given(&self) {
         let _ = self.0.subscribe().wait_for(|given| *given).await;
     }
 }
@@ -59,15 +60,8 @@ impl Script {
     /// Says these pieces, tells its usage, and ends.
     #[must_use]
     pub fn say(pieces: &[&str]) -> Self {
-        let mut beats: Vec<Beat> = pieces
-            .iter()
-            .map(|piece| Beat::Say((*piece).to_owned()))
-            .collect();
-        beats.push(Beat::Usage(TokenUsage {
-            prompt_tokens: 11,
-            completion_tokens: 7,
-            total_tokens: 18,
-        }));
+        let mut beats: Vec<Beat> = pieces.iter().map(|piece| Beat::Say((*piece).to_owned())).collect();
+        beats.push(Beat::Usage(TokenUsage { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 }));
         beats.push(Beat::Finish);
         Self::Stream(beats)
     }
@@ -82,18 +76,13 @@ impl Script {
 /// A failure after which another try may succeed.
 #[must_use]
 pub fn retryable() -> ModelError {
-    ModelError::Retryable {
-        reason: "scripted".to_owned(),
-        retry_after: None,
-    }
+    ModelError::Retryable { reason: "scripted".to_owned(), retry_after: None }
 }
 
 /// A failure for good.
 #[must_use]
 pub fn fatal() -> ModelError {
-    ModelError::Fatal {
-        reason: "scripted".to_owned(),
-    }
+    ModelError::Fatal { reason: "scripted".to_owned() }
 }
 
 /// The model.
@@ -102,9 +91,15 @@ pub struct FakeModel {
     scripts: Mutex<VecDeque<Script>>,
     asked: Mutex<Vec<ModelRequest>>,
     streams_open: Arc<AtomicUsize>,
+    echo_pause: Mutex<Option<Duration>>,
 }
 
 impl FakeModel {
+    /// The echo takes so long for each word.
+    pub fn echo_slowly(&self, pause: Duration) {
+        *self.echo_pause.lock().unwrap() = Some(pause);
+    }
+
     /// What the next calls are answered with; calls beyond are echoed.
     pub fn script(&self, scripts: impl IntoIterator<Item = Script>) {
         self.scripts.lock().unwrap().extend(scripts);
@@ -120,10 +115,7 @@ impl FakeModel {
     #[must_use]
     pub fn prompts(&self) -> Vec<Vec<String>> {
         let asked = self.asked.lock().unwrap();
-        asked
-            .iter()
-            .map(|r| r.messages.iter().skip(1).map(|m| m.content.clone()).collect())
-            .collect()
+        asked.iter().map(|r| r.messages.iter().skip(1).map(|m| m.content.clone()).collect()).collect()
     }
 
     /// Streams that nobody has dropped yet.
@@ -139,9 +131,13 @@ pub fn echo(question: &str) -> String {
     format!("You said: {question}. That is all.")
 }
 
-fn echo_script(question: &str) -> Script {
+fn echo_script(question: &str, pause: Option<Duration>) -> Script {
     let answer = echo(question);
-    Script::say(&answer.split_inclusive(' ').collect::<Vec<_>>())
+    let Script::Stream(beats) = Script::say(&answer.split_inclusive(' ').collect::<Vec<_>>()) else {
+        unreachable!()
+    };
+    let slowly = beats.into_iter().flat_map(|beat| pause.map(Beat::Pause).into_iter().chain([beat]));
+    Script::Stream(slowly.collect())
 }
 
 impl LanguageModel for FakeModel {
@@ -152,22 +148,15 @@ impl LanguageModel for FakeModel {
         Box::pin(async move {
             self.asked.lock().unwrap().push(request.clone());
             let next = self.scripts.lock().unwrap().pop_front();
-            let question = request
-                .messages
-                .last()
-                .map(|m| m.content.as_str())
-                .unwrap_or_default();
-            match next.unwrap_or_else(|| echo_script(question)) {
+            let question = request.messages.last().map(|m| m.content.as_str()).unwrap_or_default();
+            let pause = *self.echo_pause.lock().unwrap();
+            match next.unwrap_or_else(|| echo_script(question, pause)) {
                 Script::Refuse(error) => Err(error),
                 Script::Silence => std::future::pending().await,
                 Script::Stream(beats) => {
                     self.streams_open.fetch_add(1, Ordering::SeqCst);
                     let open = Arc::clone(&self.streams_open);
-                    Ok(Box::new(Stream {
-                        beats: beats.into(),
-                        until: None,
-                        open,
-                    }) as Box<dyn ModelStream>)
+                    Ok(Box::new(Stream { beats: beats.into(), until: None, open }) as Box<dyn ModelStream>)
                 }
             }
         })
@@ -208,11 +197,7 @@ impl ModelStream for Stream {
                     Some(Beat::Fail(error)) => return Err(error),
                     Some(Beat::ToolCall) => {
                         let (id, name) = ("call_1".to_owned(), "delete_everything".to_owned());
-                        ModelEvent::ToolCall {
-                            id,
-                            name,
-                            arguments: "{}".to_owned(),
-                        }
+                        ModelEvent::ToolCall { id, name, arguments: "{}".to_owned() }
                     }
                     Some(Beat::Pause(_) | Beat::Wait(_) | Beat::Hang) => continue,
                     None => return Ok(None),

@@ -78,11 +78,7 @@ impl TaskQueue for FakeQueue {
         seconds: i32,
     ) -> BoxFuture<'a, Result<(), QueueError>> {
         Box::pin(async move {
-            self.0
-                .lock()
-                .unwrap()
-                .visibility
-                .push((receipt_handle.to_owned(), seconds));
+            self.0.lock().unwrap().visibility.push((receipt_handle.to_owned(), seconds));
             Ok(())
         })
     }

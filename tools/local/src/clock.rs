@@ -9,9 +9,7 @@ use time::macros::format_description;
 /// Milliseconds since the epoch.
 #[allow(clippy::disallowed_methods, reason = "the local stack's one clock")]
 pub fn now_ms() -> u64 {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0))
+    SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| u64::try_from(d.as_millis()).unwrap_or(0))
 }
 
 fn at(ms: u64) -> OffsetDateTime {
@@ -22,18 +20,14 @@ fn at(ms: u64) -> OffsetDateTime {
 /// `19/Feb/2024:07:11:42 +0000`, as in API Gateway's events.
 pub fn clf(ms: u64) -> String {
     at(ms)
-        .format(format_description!(
-            "[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"
-        ))
+        .format(format_description!("[day]/[month repr:short]/[year]:[hour]:[minute]:[second] +0000"))
         .unwrap_or_default()
 }
 
 /// `2024-02-19T07:11:42.789Z`.
 pub fn rfc3339(ms: u64) -> String {
     at(ms)
-        .format(format_description!(
-            "[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"
-        ))
+        .format(format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:3]Z"))
         .unwrap_or_default()
 }
 

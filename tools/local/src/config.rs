@@ -121,10 +121,7 @@ impl Config {
         let state_dir = variable("STATE_DIR").unwrap_or_else(|| ".local".into());
         Ok(Self {
             state_dir: std::path::absolute(&state_dir).context("STATE_DIR")?,
-            binaries: binary
-                .parent()
-                .map(Path::to_path_buf)
-                .context("the folder of this program")?,
+            binaries: binary.parent().map(Path::to_path_buf).context("the folder of this program")?,
             checkout,
             ports: port_base(number("PORT_BASE", 8700)?)?,
             database_url: variable("DATABASE_URL"),
@@ -141,26 +138,10 @@ impl Config {
                 integration: millis("INTEGRATION_TIMEOUT_MS", 29_000)?,
             },
             channel_secrets: [
-                (
-                    "slack_signing_secret",
-                    "SLACK_SIGNING_SECRET",
-                    "demo-slack-signing-secret",
-                ),
-                (
-                    "whatsapp_app_secret",
-                    "WHATSAPP_APP_SECRET",
-                    "demo-whatsapp-app-secret",
-                ),
-                (
-                    "whatsapp_verify_token",
-                    "WHATSAPP_VERIFY_TOKEN",
-                    "demo-whatsapp-verify-token",
-                ),
-                (
-                    "telegram_secret_token",
-                    "TELEGRAM_SECRET_TOKEN",
-                    "demo-telegram-secret-token",
-                ),
+                ("slack_signing_secret", "SLACK_SIGNING_SECRET", "demo-slack-signing-secret"),
+                ("whatsapp_app_secret", "WHATSAPP_APP_SECRET", "demo-whatsapp-app-secret"),
+                ("whatsapp_verify_token", "WHATSAPP_VERIFY_TOKEN", "demo-whatsapp-verify-token"),
+                ("telegram_secret_token", "TELEGRAM_SECRET_TOKEN", "demo-telegram-secret-token"),
             ]
             .into_iter()
             .map(|(key, name, demo)| (key, variable(name).unwrap_or_else(|| demo.into())))
@@ -179,10 +160,7 @@ impl Config {
     }
 }
 
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the one place that reads the environment"
-)]
+#[allow(clippy::disallowed_methods, reason = "the one place that reads the environment")]
 fn variable(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }

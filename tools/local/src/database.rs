@@ -43,16 +43,7 @@ pub async fn fill(postgres: &Postgres) -> Result<()> {
 
 async fn psql(url: &str, sql: &str) -> Result<()> {
     let mut child = Command::new("psql")
-        .args([
-            "-X",
-            "-q",
-            "-v",
-            "ON_ERROR_STOP=1",
-            "-v",
-            "VERBOSITY=terse",
-            "-f",
-            "-",
-        ])
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-"])
         // Not as an argument: those can be read in the process list.
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
@@ -74,10 +65,7 @@ async fn psql(url: &str, sql: &str) -> Result<()> {
         return Ok(());
     }
     let said = String::from_utf8_lossy(&output.stderr);
-    Err(Error::new(format!(
-        "the database refuses: {}",
-        said.lines().next().unwrap_or_default()
-    )))
+    Err(Error::new(format!("the database refuses: {}", said.lines().next().unwrap_or_default())))
 }
 
 /// A URL as libpq's environment variables.

@@ -67,13 +67,7 @@ impl Demo {
     pub fn for_stack_file(&self, secret: &str) -> (Value, Value) {
         let admin = &self.platform_admin.id;
         let admin = json!({"id": admin, "token": mint(secret, admin, "platform_admin", None)});
-        (
-            admin,
-            self.tenants
-                .iter()
-                .map(|tenant| tenant.for_stack_file(secret))
-                .collect(),
-        )
+        (admin, self.tenants.iter().map(|tenant| tenant.for_stack_file(secret)).collect())
     }
 
     /// Everyone with a token.

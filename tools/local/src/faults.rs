@@ -85,14 +85,8 @@ impl Faults {
         let mut armed = self.armed();
         match fault {
             Fault::SqsDuplicate { times } => armed.duplicates = armed.duplicates.saturating_add(times),
-            Fault::KillFunction {
-                function,
-                after_ms,
-                times,
-            } => {
-                armed
-                    .kills
-                    .push((function, Duration::from_millis(after_ms), times));
+            Fault::KillFunction { function, after_ms, times } => {
+                armed.kills.push((function, Duration::from_millis(after_ms), times));
             }
             Fault::ManagementStatus { status, times } => armed.statuses.push_back((status, times)),
             Fault::Latency { target, ms } => {
@@ -120,10 +114,8 @@ impl Faults {
     /// Uses up one mark against `function`: how long its invocation may live.
     pub fn take_kill(&self, function: &str) -> Option<Duration> {
         let mut armed = self.armed();
-        let (_, after, times) = armed
-            .kills
-            .iter_mut()
-            .find(|(name, _, times)| name == function && *times > 0)?;
+        let (_, after, times) =
+            armed.kills.iter_mut().find(|(name, _, times)| name == function && *times > 0)?;
         *times -= 1;
         Some(*after)
     }
@@ -187,21 +179,11 @@ mod tests {
     #[test]
     fn faults_add_up_and_are_used_up() {
         let faults = Faults::default();
-        faults.arm(Fault::ManagementStatus {
-            status: 429,
-            times: 1,
-        });
-        faults.arm(Fault::ManagementStatus {
-            status: 500,
-            times: 2,
-        });
+        faults.arm(Fault::ManagementStatus { status: 429, times: 1 });
+        faults.arm(Fault::ManagementStatus { status: 500, times: 2 });
         let taken: Vec<_> = std::iter::from_fn(|| faults.take_status()).collect();
         assert_eq!(taken, [429, 500, 500]);
-        faults.arm(Fault::KillFunction {
-            function: "agent".into(),
-            after_ms: 5,
-            times: 1,
-        });
+        faults.arm(Fault::KillFunction { function: "agent".into(), after_ms: 5, times: 1 });
         assert_eq!(faults.take_kill("other"), None);
         assert_eq!(faults.take_kill("agent"), Some(Duration::from_millis(5)));
         assert_eq!(faults.take_kill("agent"), None);

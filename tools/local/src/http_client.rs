@@ -10,10 +10,7 @@ use hyper_util::rt::TokioExecutor;
 pub type HttpClient = Client<HttpConnector, Body>;
 
 /// A new client.
-#[allow(
-    clippy::disallowed_methods,
-    reason = "the local stack uses none of our crates"
-)]
+#[allow(clippy::disallowed_methods, reason = "the local stack uses none of our crates")]
 pub fn client() -> HttpClient {
     let mut connector = HttpConnector::new();
     connector.set_nodelay(true);

@@ -19,32 +19,20 @@ pub fn gateway_id() -> String {
     // Eleven bytes give fifteen characters and one `=`; the first five of a v4 id are random.
     let random = uuid().into_bytes();
     let second = uuid().into_bytes();
-    let bytes: Vec<u8> = random
-        .into_iter()
-        .take(5)
-        .chain(second.into_iter().take(6))
-        .collect();
+    let bytes: Vec<u8> = random.into_iter().take(5).chain(second.into_iter().take(6)).collect();
     BASE64_URL_SAFE.encode(bytes)
 }
 
 /// An X-Ray root as load balancers make it.
 pub fn trace_root() -> String {
     let random = uuid().simple().to_string();
-    format!(
-        "Root=1-{:08x}-{}",
-        now_ms() / 1000,
-        random.get(..24).unwrap_or_default()
-    )
+    format!("Root=1-{:08x}-{}", now_ms() / 1000, random.get(..24).unwrap_or_default())
 }
 
 /// The trace header a function is given.
 pub fn lambda_trace() -> String {
     let parent = uuid().simple().to_string();
-    format!(
-        "{};Parent={};Sampled=0",
-        trace_root(),
-        parent.get(..16).unwrap_or_default()
-    )
+    format!("{};Parent={};Sampled=0", trace_root(), parent.get(..16).unwrap_or_default())
 }
 
 #[cfg(test)]

@@ -57,25 +57,19 @@ pub async fn handle(api: Arc<LocalApi>, call: &str, request: Request) -> Respons
 
 impl LocalApi {
     async fn arm(&self, request: Request) -> Result<()> {
-        let body = to_bytes(request.into_body(), BODY_MAX)
-            .await
-            .context("the body")?;
+        let body = to_bytes(request.into_body(), BODY_MAX).await.context("the body")?;
         let fault: Fault = serde_json::from_slice(&body).context("no fault")?;
         match &fault {
             Fault::KillFunction { function, .. } => {
                 let known = self.host.names().any(|name| name == function);
-                known
-                    .then_some(())
-                    .context(format_args!("there is no function {function}"))?;
+                known.then_some(()).context(format_args!("there is no function {function}"))?;
             }
             Fault::ManagementStatus { status, .. } if ![410, 429, 500].contains(status) => {
                 return Err(Error::new("the status must be 410, 429 or 500"));
             }
             Fault::DropConnection { connection_id } => {
-                let connection = self
-                    .connections
-                    .get(connection_id)
-                    .context("there is no such connection")?;
+                let connection =
+                    self.connections.get(connection_id).context("there is no such connection")?;
                 // Forgotten first: a post that follows must get 410.
                 self.connections.remove(connection_id);
                 connection.end(Ending::Cut);

@@ -13,12 +13,8 @@ pub struct Lock(#[expect(dead_code, reason = "dropping it unlocks")] File);
 /// Takes the lock of `state_dir`, or says that another stack has it.
 pub fn take(state_dir: &Path) -> Result<Lock> {
     let path = state_dir.join("lock");
-    let file = OpenOptions::new()
-        .create(true)
-        .truncate(false)
-        .write(true)
-        .open(&path)
-        .context(path.display())?;
+    let file =
+        OpenOptions::new().create(true).truncate(false).write(true).open(&path).context(path.display())?;
     match file.try_lock() {
         Ok(()) => Ok(Lock(file)),
         Err(TryLockError::WouldBlock) => Err(Error::new(format!(

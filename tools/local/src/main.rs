@@ -51,22 +51,13 @@ fn main() -> ExitCode {
 fn raise_descriptor_limit() {
     let limit = getrlimit(Resource::Nofile);
     // Where it is not allowed, the limit stays what it is.
-    let _ = setrlimit(
-        Resource::Nofile,
-        Rlimit {
-            current: limit.maximum,
-            maximum: limit.maximum,
-        },
-    );
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 fn run() -> Result<()> {
     let config = config::Config::from_env()?;
     raise_descriptor_limit();
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .enable_all()
-        .build()
-        .context("the runtime")?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().context("the runtime")?;
     let result = runtime.block_on(stack::run(config));
     // Connections that are still open end with the process.
     runtime.shutdown_timeout(Duration::from_secs(1));

@@ -34,10 +34,7 @@ impl Secrets {
                 .context(path.display())?;
             return serde_json::from_str(&text).context(path.display());
         }
-        let fresh = Self {
-            jwt: random_hex(32)?,
-            database: random_hex(32)?,
-        };
+        let fresh = Self { jwt: random_hex(32)?, database: random_hex(32)? };
         let text = serde_json::to_string(&fresh).context("secrets")?;
         // Written aside first: a half-written file would lock the person out of the data.
         let aside = path.with_extension("new");

@@ -17,14 +17,8 @@ pub fn listen(port: u16, purpose: &str) -> Result<TcpListener> {
     let socket = TcpSocket::new_v4().context("a socket")?;
     // A port whose last connections are just ending is free.
     socket.set_reuseaddr(true).context("a socket")?;
-    let taken = |error| {
-        Error::new(format!(
-            "port {port} ({purpose}) cannot be used: {error}; set PORT_BASE"
-        ))
-    };
-    socket
-        .bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))
-        .map_err(taken)?;
+    let taken = |error| Error::new(format!("port {port} ({purpose}) cannot be used: {error}; set PORT_BASE"));
+    socket.bind(SocketAddr::from((Ipv4Addr::LOCALHOST, port))).map_err(taken)?;
     socket.listen(BACKLOG).map_err(taken)
 }
 
@@ -35,9 +29,5 @@ pub async fn serve(listener: TcpListener, router: Router) {
         let _ = stream.set_nodelay(true);
     });
     // It ends only by being dropped: accepting goes on after every error.
-    let _ = axum::serve(
-        listener,
-        router.into_make_service_with_connect_info::<SocketAddr>(),
-    )
-    .await;
+    let _ = axum::serve(listener, router.into_make_service_with_connect_info::<SocketAddr>()).await;
 }

@@ -98,34 +98,20 @@ async fn start(config: &Config, secrets: &Secrets, started: &Started) -> Result<
     let host = Host::new(wiring.functions.clone(), setup, &faults);
     *started.host.lock().await = Some(host.clone());
     let mut tasks = started.tasks.lock().await;
-    let parts = Parts {
-        config,
-        wiring: &wiring,
-        host: &host,
-        faults: &faults,
-        client: &client,
-        services,
-    };
+    let parts = Parts { config, wiring: &wiring, host: &host, faults: &faults, client: &client, services };
     parts.runtime_api(runtime_api, &mut tasks);
     migrate(&host, &wiring).await?;
     database::fill(&services.postgres).await?;
     services.model.start().await?;
     parts.everything(listeners, &mut tasks);
-    stack_file::write(
-        &config.state_dir,
-        &stack_file::content(config, &wiring, services, secrets, &demo)?,
-    )?;
+    stack_file::write(&config.state_dir, &stack_file::content(config, &wiring, services, secrets, &demo)?)?;
     banner::print(config, secrets, &demo);
     Ok(())
 }
 
 /// Brings the schema up to date as a deployment does: by invoking the function.
 async fn migrate(host: &Host, wiring: &Wiring) -> Result<()> {
-    if !wiring
-        .functions
-        .iter()
-        .any(|function| function.folder == "migrate")
-    {
+    if !wiring.functions.iter().any(|function| function.folder == "migrate") {
         return Err(Error::new("the template has no function migrate"));
     }
     let failure = match host.invoke("migrate", Bytes::from_static(b"{}")).outcome().await {
@@ -135,9 +121,7 @@ async fn migrate(host: &Host, wiring: &Wiring) -> Result<()> {
         Err(Failure::TimedOut) => "it took too long".into(),
         Err(Failure::NotStarted(why)) => why,
     };
-    Err(Error::new(format!(
-        "the migrations failed ({failure}); see logs/migrate.log"
-    )))
+    Err(Error::new(format!("the migrations failed ({failure}); see logs/migrate.log")))
 }
 
 impl Started {
@@ -173,20 +157,9 @@ impl Started {
             }
         };
         let services = &self.services;
-        let postgres = async {
-            if services.postgres.is_external() {
-                Ok(())
-            } else {
-                services.postgres.stop().await
-            }
-        };
-        let redis = async {
-            if services.redis.is_external() {
-                Ok(())
-            } else {
-                services.redis.stop().await
-            }
-        };
+        let postgres =
+            async { if services.postgres.is_external() { Ok(()) } else { services.postgres.stop().await } };
+        let redis = async { if services.redis.is_external() { Ok(()) } else { services.redis.stop().await } };
         let ((), ministack, postgres, redis) =
             tokio::join!(services.model.stop(), ministack, postgres, redis);
         ministack.and(postgres).and(redis)
@@ -201,15 +174,9 @@ struct Stop {
 impl Stop {
     fn new() -> Result<Self> {
         let listen = |kind| signal(kind).context("signals");
-        let signals = [
-            SignalKind::terminate(),
-            SignalKind::interrupt(),
-            SignalKind::hangup(),
-        ];
+        let signals = [SignalKind::terminate(), SignalKind::interrupt(), SignalKind::hangup()];
         let [terminate, interrupt, hangup] = signals.map(listen);
-        Ok(Self {
-            signals: [terminate?, interrupt?, hangup?],
-        })
+        Ok(Self { signals: [terminate?, interrupt?, hangup?] })
     }
 
     async fn wait(&mut self) {

@@ -54,11 +54,8 @@ pub fn content(
     let (queue, dead_letter) = work_queue(wiring)?;
     let queue_url = |name: &str| format!("{}/{ACCOUNT}/{name}", addresses.sqs());
     let (platform_admin, tenants) = demo.for_stack_file(&secrets.jwt);
-    let channel_secrets: Map<_, _> = config
-        .channel_secrets
-        .iter()
-        .map(|(name, value)| ((*name).to_string(), json!(value)))
-        .collect();
+    let channel_secrets: Map<_, _> =
+        config.channel_secrets.iter().map(|(name, value)| ((*name).to_string(), json!(value))).collect();
     Ok(json!({
         "http_url": addresses.http(),
         "ws_url": addresses.websocket(),
@@ -82,13 +79,8 @@ pub fn content(
 /// The agent's queue and its dead-letter queue.
 fn work_queue(wiring: &Wiring) -> Result<(String, String)> {
     let mapping = wiring.mappings.iter().find(|mapping| mapping.function == "agent");
-    let name = &mapping
-        .context("the template feeds no function named agent")?
-        .queue;
+    let name = &mapping.context("the template feeds no function named agent")?.queue;
     let queue = wiring.queues.iter().find(|queue| queue.name == *name);
     let dead_letter = queue.and_then(|queue| queue.dead_letter.clone());
-    Ok((
-        name.clone(),
-        dead_letter.context("the agent's queue has no dead-letter queue")?,
-    ))
+    Ok((name.clone(), dead_letter.context("the agent's queue has no dead-letter queue")?))
 }

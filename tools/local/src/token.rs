@@ -24,9 +24,7 @@ pub fn mint(secret: &str, user: &str, role: &str, tenant: Option<&str>) -> Strin
         claims.insert("tenant_id".into(), tenant.into());
     }
     let header = json!({"alg": "HS256", "typ": "JWT"});
-    let signed = [header, claims]
-        .map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string()))
-        .join(".");
+    let signed = [header, claims].map(|part| BASE64_URL_SAFE_NO_PAD.encode(part.to_string())).join(".");
     let signature = BASE64_URL_SAFE_NO_PAD.encode(sign(secret.as_bytes(), signed.as_bytes()));
     format!("{signed}.{signature}")
 }
@@ -43,18 +41,13 @@ mod tests {
         let claims: serde_json::Value =
             serde_json::from_slice(&BASE64_URL_SAFE_NO_PAD.decode(parts[1]).unwrap()).unwrap();
         assert_eq!(claims["tenant_id"], "tenant");
-        assert_eq!(
-            claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(),
-            LIFETIME_S
-        );
+        assert_eq!(claims["exp"].as_u64().unwrap() - claims["iat"].as_u64().unwrap(), LIFETIME_S);
     }
 
     #[test]
     fn a_platform_admins_token_names_no_tenant() {
         let token = mint("secret", "user", "platform_admin", None);
-        let claims = BASE64_URL_SAFE_NO_PAD
-            .decode(token.split('.').nth(1).unwrap())
-            .unwrap();
+        let claims = BASE64_URL_SAFE_NO_PAD.decode(token.split('.').nth(1).unwrap()).unwrap();
         assert!(!String::from_utf8(claims).unwrap().contains("tenant_id"));
     }
 }

@@ -34,18 +34,11 @@ use crate::{http_client, portal, recorder, schedule, token};
 /// The values the stack gives the template's parameters.
 pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Result<Inputs> {
     let addresses = Addresses::of(config);
-    let model = config
-        .model
-        .base_url
-        .clone()
-        .unwrap_or_else(|| format!("{}/v1", addresses.model()));
+    let model = config.model.base_url.clone().unwrap_or_else(|| format!("{}/v1", addresses.model()));
     let parameters = [
         ("StageName", STAGE.to_string()),
         ("DatabaseUrl", services.postgres.url("konstruct_app")?),
-        (
-            "PlatformDatabaseUrl",
-            services.postgres.url("konstruct_platform")?,
-        ),
+        ("PlatformDatabaseUrl", services.postgres.url("konstruct_platform")?),
         ("OwnerDatabaseUrl", services.postgres.url("konstruct_owner")?),
         ("RedisUrl", services.redis.url().to_string()),
         ("JwtIssuer", token::ISSUER.into()),
@@ -60,10 +53,7 @@ pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Re
         ("ManagementUrl", addresses.management()),
     ];
     Ok(Inputs {
-        parameters: parameters
-            .into_iter()
-            .map(|(name, value)| (name.to_string(), value))
-            .collect(),
+        parameters: parameters.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
         sqs_endpoint: addresses.sqs(),
     })
 }
@@ -112,10 +102,7 @@ impl Parts<'_> {
         };
         let front = self.front(&functions, &connections, &posts, &sources);
         tasks.spawn(serve(listeners.sqs, proxy::router(Arc::new(proxy))));
-        tasks.spawn(serve(
-            listeners.management,
-            management::router(Arc::new(management)),
-        ));
+        tasks.spawn(serve(listeners.management, management::router(Arc::new(management))));
         tasks.spawn(serve(listeners.front, front::router(Arc::new(front))));
         tasks.spawn(serve(listeners.portal, portal::router()));
         tasks.spawn(serve(listeners.recorder, recorder::router()));
@@ -136,12 +123,7 @@ impl Parts<'_> {
             wake: Arc::new(Notify::new()),
             lingering: Lingering::default(),
         };
-        self.wiring
-            .mappings
-            .iter()
-            .cloned()
-            .map(|spec| Arc::new(source(spec)))
-            .collect()
+        self.wiring.mappings.iter().cloned().map(|spec| Arc::new(source(spec))).collect()
     }
 
     fn front(
@@ -161,11 +143,7 @@ impl Parts<'_> {
             max_connection: limits.max_connection,
             port,
         };
-        let http = HttpApi {
-            spec: self.wiring.http.clone(),
-            functions: functions.clone(),
-            port,
-        };
+        let http = HttpApi { spec: self.wiring.http.clone(), functions: functions.clone(), port };
         let queues = QueueFigures {
             client: self.client.clone(),
             queues: self.wiring.queues.clone(),
@@ -179,10 +157,6 @@ impl Parts<'_> {
             connections: connections.clone(),
             services: self.services.clone(),
         };
-        Front {
-            websocket: Arc::new(websocket),
-            http: Arc::new(http),
-            local: Arc::new(local),
-        }
+        Front { websocket: Arc::new(websocket), http: Arc::new(http), local: Arc::new(local) }
     }
 }

@@ -12,11 +12,7 @@ pub fn sdk() -> Sdk {
         secret_access_key: "secret-key".to_owned(),
         session_token: Some("session-token".to_owned()),
     };
-    Sdk::new(SdkConfig {
-        region: "eu-central-1".to_owned(),
-        credentials,
-        roots: AwsRoots::CompiledIn,
-    })
+    Sdk::new(SdkConfig { region: "eu-central-1".to_owned(), credentials, roots: AwsRoots::CompiledIn })
 }
 
 /// Notes every request and answers with the next of these; an empty one hangs up. The last one stays.
@@ -28,11 +24,7 @@ pub fn answering<T: Into<String>>(answers: impl IntoIterator<Item = T>) -> Serve
         while let Some(request) = connection.read_request() {
             connection.note(request);
             let mut answers = answers.lock().unwrap();
-            let answer = if answers.len() > 1 {
-                answers.pop()
-            } else {
-                answers.last().cloned()
-            };
+            let answer = if answers.len() > 1 { answers.pop() } else { answers.last().cloned() };
             match answer.filter(|answer| !answer.is_empty()) {
                 Some(answer) => connection.write(&answer),
                 None => return,

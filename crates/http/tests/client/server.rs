@@ -50,13 +50,7 @@ impl Server {
                 std::thread::spawn(move || serve(connection));
             }
         });
-        Self {
-            port,
-            accepted,
-            words,
-            hung_up,
-            notes,
-        }
+        Self { port, accepted, words, hung_up, notes }
     }
 
     pub fn url(&self, path: &str) -> String {
@@ -101,10 +95,8 @@ impl Connection {
             }
         }
         let head = String::from_utf8(head).unwrap();
-        let length = head
-            .to_lowercase()
-            .lines()
-            .find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
+        let length =
+            head.to_lowercase().lines().find_map(|line| line.strip_prefix("content-length: ")?.parse().ok());
         let mut body = vec![0; length.unwrap_or(0)];
         self.stream.read_exact(&mut body).ok()?;
         Some(head + &String::from_utf8(body).unwrap())

@@ -82,16 +82,8 @@ impl Calls {
             if call.name.is_empty() {
                 return Err(broken("tool call without a name"));
             }
-            let id = if call.id.is_empty() {
-                format!("call_{answer_id}_{place}")
-            } else {
-                call.id
-            };
-            Ok(ModelEvent::ToolCall {
-                id,
-                name: call.name,
-                arguments: clean::arguments(&call.arguments),
-            })
+            let id = if call.id.is_empty() { format!("call_{answer_id}_{place}") } else { call.id };
+            Ok(ModelEvent::ToolCall { id, name: call.name, arguments: clean::arguments(&call.arguments) })
         });
         whole.collect()
     }
@@ -131,10 +123,7 @@ mod tests {
             json!({"index": 2, "function": {"arguments": ":1}"}}),
             json!({"index": 1, "function": {"arguments": ":2}"}}),
         ];
-        assert_eq!(
-            assemble(&pieces),
-            [call("a", "f", "{\"y\":2}"), call("b", "g", "{\"x\":1}")]
-        );
+        assert_eq!(assemble(&pieces), [call("a", "f", "{\"y\":2}"), call("b", "g", "{\"x\":1}")]);
     }
 
     #[test]
@@ -173,10 +162,7 @@ mod tests {
             json!({"function": {"arguments": "}"}}),
             json!({"id": "b", "function": {"name": "g", "arguments": {"x": 1}}}),
         ];
-        assert_eq!(
-            assemble(&pieces),
-            [call("a", "f", "{}"), call("b", "g", "{\"x\":1}")]
-        );
+        assert_eq!(assemble(&pieces), [call("a", "f", "{}"), call("b", "g", "{\"x\":1}")]);
     }
 
     #[test]
@@ -185,10 +171,7 @@ mod tests {
             json!({"index": 0, "function": {"name": "f", "arguments": ""}}),
             json!({"index": 1, "id": "", "function": {"name": "g"}}),
         ];
-        assert_eq!(
-            assemble(&pieces),
-            [call("call_answer_0", "f", "{}"), call("call_answer_1", "g", "{}")]
-        );
+        assert_eq!(assemble(&pieces), [call("call_answer_0", "f", "{}"), call("call_answer_1", "g", "{}")]);
     }
 
     #[test]

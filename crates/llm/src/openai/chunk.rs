@@ -73,11 +73,7 @@ impl ChunkDecoder {
             StopReason::End | StopReason::ToolCalls if self.calls.is_empty() => (StopReason::End, Vec::new()),
             StopReason::End | StopReason::ToolCalls => (StopReason::ToolCalls, self.calls.finish(&self.id)?),
         };
-        let stop = if self.refused && stop == StopReason::End {
-            StopReason::Refused
-        } else {
-            stop
-        };
+        let stop = if self.refused && stop == StopReason::End { StopReason::Refused } else { stop };
         events.extend(self.usage.map(ModelEvent::Usage));
         events.push(ModelEvent::Finished(stop));
         Ok(events)
@@ -100,17 +96,11 @@ impl ChunkDecoder {
             self.usage = Some(usage);
         }
         let mut events = Vec::new();
-        let choices = chunk
-            .get("choices")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice);
+        let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let first = |choice: &&Value| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0;
         for choice in choices.iter().filter(first) {
             // Some servers ignore `stream` and send the whole answer as one message.
-            let delta = choice
-                .get("delta")
-                .or_else(|| choice.get("message"))
-                .unwrap_or(&Value::Null);
+            let delta = choice.get("delta").or_else(|| choice.get("message")).unwrap_or(&Value::Null);
             self.take_delta(delta, &mut events);
             self.take_finish(choice.get("finish_reason"))?;
         }
@@ -122,16 +112,11 @@ impl ChunkDecoder {
         let before = events.len();
         push_text(delta.get("refusal"), events);
         self.refused |= events.len() > before;
-        for piece in delta
-            .get("tool_calls")
-            .and_then(Value::as_array)
-            .map_or(&[][..], Vec::as_slice)
-        {
+        for piece in delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) {
             self.calls.take(piece);
         }
         if let Some(function @ Value::Object(_)) = delta.get("function_call") {
-            self.calls
-                .take(&serde_json::json!({ "index": 0, "function": function }));
+            self.calls.take(&serde_json::json!({ "index": 0, "function": function }));
         }
     }
 
@@ -175,24 +160,15 @@ fn push_text(content: Option<&Value>, events: &mut Vec<ModelEvent>) {
 fn usage_of(usage: &Value) -> Option<TokenUsage> {
     let count = |name: &str| {
         let count = usage.get(name)?;
-        let whole = count
-            .as_u64()
-            .or_else(|| count.as_f64().map(|tokens| tokens.max(0.0) as u64))?;
+        let whole = count.as_u64().or_else(|| count.as_f64().map(|tokens| tokens.max(0.0) as u64))?;
         Some(u32::try_from(whole).unwrap_or(u32::MAX))
     };
-    let (prompt, completion, total) = (
-        count("prompt_tokens"),
-        count("completion_tokens"),
-        count("total_tokens"),
-    );
+    let (prompt, completion, total) =
+        (count("prompt_tokens"), count("completion_tokens"), count("total_tokens"));
     prompt.or(completion).or(total)?;
     let (prompt_tokens, completion_tokens) = (prompt.unwrap_or(0), completion.unwrap_or(0));
     let total_tokens = total.unwrap_or_else(|| prompt_tokens.saturating_add(completion_tokens));
-    Some(TokenUsage {
-        prompt_tokens,
-        completion_tokens,
-        total_tokens,
-    })
+    Some(TokenUsage { prompt_tokens, completion_tokens, total_tokens })
 }
 
 #[cfg(test)]

@@ -19,11 +19,7 @@ pub(super) fn parse(json: &str) -> Option<Value> {
 
 /// Text without U+0000.
 pub(super) fn text(text: &str) -> Cow<'_, str> {
-    if text.contains('\0') {
-        Cow::Owned(text.replace('\0', ""))
-    } else {
-        Cow::Borrowed(text)
-    }
+    if text.contains('\0') { Cow::Owned(text.replace('\0', "")) } else { Cow::Borrowed(text) }
 }
 
 /// Arguments of a tool call. They are JSON inside of a string, so that their own escapes may name what the outer
@@ -83,10 +79,7 @@ fn escape(json: &str, at: usize) -> (usize, bool) {
 /// The code unit, where `\uXXXX` stands.
 fn code(json: &str, at: usize) -> Option<u32> {
     let digits = json.get(at..at + 6)?.strip_prefix("\\u")?;
-    digits
-        .bytes()
-        .all(|digit| digit.is_ascii_hexdigit())
-        .then(|| u32::from_str_radix(digits, 16).ok())?
+    digits.bytes().all(|digit| digit.is_ascii_hexdigit()).then(|| u32::from_str_radix(digits, 16).ok())?
 }
 
 #[cfg(test)]
@@ -119,17 +112,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_stays_none() {
-        for garbage in [
-            "",
-            "{",
-            "hello",
-            "\"\\ud83d",
-            "\\",
-            "\\u",
-            "\\u12",
-            "\"\\u00e",
-            "{\"a\":\\ud83d}x",
-        ] {
+        for garbage in ["", "{", "hello", "\"\\ud83d", "\\", "\\u", "\\u12", "\"\\u00e", "{\"a\":\\ud83d}x"] {
             assert_eq!(parse(garbage), None, "{garbage}");
         }
     }
@@ -143,10 +126,7 @@ mod tests {
     #[test]
     fn arguments_lose_only_what_cannot_be_stored() {
         assert_eq!(arguments(r#"{"a":"\u0000x\ud83d"}"#), r#"{"a":"x"}"#);
-        assert_eq!(
-            arguments(r#"{"a":"\ud83d\ude00\\u0000"}"#),
-            r#"{"a":"\ud83d\ude00\\u0000"}"#
-        );
+        assert_eq!(arguments(r#"{"a":"\ud83d\ude00\\u0000"}"#), r#"{"a":"\ud83d\ude00\\u0000"}"#);
         assert_eq!(arguments(r"not \ud83d json"), r"not \ud83d json");
         assert_eq!(arguments(" "), "{}");
         assert_eq!(arguments(""), "{}");

@@ -33,11 +33,7 @@ impl Refusal {
     pub(super) async fn read(response: Response) -> Self {
         let reading = tokio::time::timeout(ERROR_BODY_TIMEOUT, response.body.collect(ERROR_BODY_MAX));
         let body = reading.await.ok().and_then(Result::ok).unwrap_or_default();
-        Self::of(
-            response.status,
-            &response.headers,
-            &String::from_utf8_lossy(&body),
-        )
+        Self::of(response.status, &response.headers, &String::from_utf8_lossy(&body))
     }
 
     fn of(status: StatusCode, headers: &HeaderMap, body: &str) -> Self {
@@ -51,16 +47,12 @@ impl Refusal {
         let reason = format!("status {}{}", status.as_u16(), said.words());
         let error = match retry_after(headers) {
             Some(wait) if wait > RETRY_AFTER_MAX => fatal(&format!("{reason}, asks to wait too long")),
-            wait if should_retry(status, headers, &said) => ModelError::Retryable {
-                reason,
-                retry_after: wait,
-            },
+            wait if should_retry(status, headers, &said) => {
+                ModelError::Retryable { reason, retry_after: wait }
+            }
             _ => fatal(&reason),
         };
-        Self {
-            error,
-            wants_max_completion_tokens,
-        }
+        Self { error, wants_max_completion_tokens }
     }
 }
 
@@ -80,44 +72,27 @@ pub(super) fn in_stream(chunk: &Value) -> Option<ModelError> {
     let status = said.code.as_deref().and_then(|code| code.parse::<u16>().ok());
     let fatal_status = matches!(status, Some(400..=407 | 410..=428 | 430..=499));
     let named = |word: &str| said.kind.as_deref() == Some(word) || said.code.as_deref() == Some(word);
-    let fatal_name = [
-        "invalid_request_error",
-        "authentication_error",
-        "permission_error",
-        "content_filter",
-    ]
-    .into_iter()
-    .any(named);
+    let fatal_name = ["invalid_request_error", "authentication_error", "permission_error", "content_filter"]
+        .into_iter()
+        .any(named);
     if fatal_status || fatal_name || said.is_spent() {
         return Some(fatal(&reason));
     }
-    Some(ModelError::Retryable {
-        reason,
-        retry_after: None,
-    })
+    Some(ModelError::Retryable { reason, retry_after: None })
 }
 
 /// A request that got no answer, or not all of it.
 pub(super) fn of_transport(error: &HttpError) -> ModelError {
-    if error.is_retryable() {
-        broken(&error.to_string())
-    } else {
-        fatal(&error.to_string())
-    }
+    if error.is_retryable() { broken(&error.to_string()) } else { fatal(&error.to_string()) }
 }
 
 /// Retryable, without a wish of the provider's.
 pub(super) fn broken(reason: &str) -> ModelError {
-    ModelError::Retryable {
-        reason: reason.to_owned(),
-        retry_after: None,
-    }
+    ModelError::Retryable { reason: reason.to_owned(), retry_after: None }
 }
 
 fn fatal(reason: &str) -> ModelError {
-    ModelError::Fatal {
-        reason: reason.to_owned(),
-    }
+    ModelError::Fatal { reason: reason.to_owned() }
 }
 
 /// `{"error": …}`, or vLLM's flat `{"object": "error", …}`.
@@ -141,11 +116,7 @@ impl Said {
         Self {
             kind: error.get("type").and_then(name),
             code: error.get("code").and_then(name),
-            message: error
-                .get("message")
-                .and_then(Value::as_str)
-                .unwrap_or_default()
-                .to_owned(),
+            message: error.get("message").and_then(Value::as_str).unwrap_or_default().to_owned(),
         }
     }
 

@@ -44,10 +44,7 @@ impl<'a> From<&'a PromptMessage> for Message<'a> {
             PromptRole::User => "user",
             PromptRole::Assistant => "assistant",
         };
-        Self {
-            role,
-            content: &message.content,
-        }
+        Self { role, content: &message.content }
     }
 }
 
@@ -74,10 +71,7 @@ mod tests {
 
     #[test]
     fn a_request_streams_with_usage_and_one_limit() {
-        let message = |role, content: &str| PromptMessage {
-            role,
-            content: content.to_owned(),
-        };
+        let message = |role, content: &str| PromptMessage { role, content: content.to_owned() };
         let request = ModelRequest {
             model: "m".to_owned(),
             messages: vec![
@@ -95,9 +89,6 @@ mod tests {
                     {"role": "assistant", "content": "hello"}]})
         );
         let sent: Value = serde_json::from_slice(&body(&request, LimitName::MaxCompletionTokens)).unwrap();
-        assert_eq!(
-            (sent.get("max_tokens"), &sent["max_completion_tokens"]),
-            (None, &json!(7))
-        );
+        assert_eq!((sent.get("max_tokens"), &sent["max_completion_tokens"]), (None, &json!(7)));
     }
 }

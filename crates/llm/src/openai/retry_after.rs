@@ -14,12 +14,8 @@ const HTTP_DATE: &[FormatItem<'_>] =
 
 /// `retry-after-ms`, else `retry-after`: seconds (fractions allowed), or a date. None if absent or unreadable.
 pub(super) fn retry_after(headers: &HeaderMap) -> Option<Duration> {
-    let text = |name| {
-        headers
-            .get(name)
-            .and_then(|value: &http::HeaderValue| value.to_str().ok())
-            .map(str::trim)
-    };
+    let text =
+        |name| headers.get(name).and_then(|value: &http::HeaderValue| value.to_str().ok()).map(str::trim);
     if let Some(millis) = text("retry-after-ms").and_then(number) {
         return seconds(millis / 1000.0);
     }
@@ -53,10 +49,7 @@ mod tests {
     fn wish(headers: &[(&'static str, &str)]) -> Option<Duration> {
         let entries = headers.iter();
         let map = entries.map(|(name, value)| {
-            (
-                http::HeaderName::from_static(name),
-                HeaderValue::from_str(value).unwrap(),
-            )
+            (http::HeaderName::from_static(name), HeaderValue::from_str(value).unwrap())
         });
         retry_after(&map.collect())
     }
@@ -64,10 +57,7 @@ mod tests {
     #[test]
     fn seconds_may_have_fractions() {
         assert_eq!(wish(&[("retry-after", "2")]), Some(Duration::from_secs(2)));
-        assert_eq!(
-            wish(&[("retry-after", " 0.25 ")]),
-            Some(Duration::from_millis(250))
-        );
+        assert_eq!(wish(&[("retry-after", " 0.25 ")]), Some(Duration::from_millis(250)));
     }
 
     #[test]
@@ -76,10 +66,7 @@ mod tests {
             wish(&[("retry-after", "9"), ("retry-after-ms", "1500")]),
             Some(Duration::from_millis(1500))
         );
-        assert_eq!(
-            wish(&[("retry-after", "9"), ("retry-after-ms", "soon")]),
-            Some(Duration::from_secs(9))
-        );
+        assert_eq!(wish(&[("retry-after", "9"), ("retry-after-ms", "soon")]), Some(Duration::from_secs(9)));
     }
 
     #[test]
@@ -91,10 +78,7 @@ mod tests {
             wish(&[now, ("retry-after", "Sun, 22 Nov 2026 00:00:20 GMT")]),
             Some(Duration::from_secs(30))
         );
-        assert_eq!(
-            wish(&[now, ("retry-after", "Sat, 21 Nov 2026 00:00:20 GMT")]),
-            Some(Duration::ZERO)
-        );
+        assert_eq!(wish(&[now, ("retry-after", "Sat, 21 Nov 2026 00:00:20 GMT")]), Some(Duration::ZERO));
         assert_eq!(wish(&[("retry-after", "Sun, 22 Nov 2026 00:00:20 GMT")]), None);
     }
 

@@ -79,9 +79,7 @@ impl OpenAiStream {
         };
         match self.until {
             None => body.chunk().await,
-            Some(until) => tokio::time::timeout_at(until, body.chunk())
-                .await
-                .unwrap_or(Ok(None)),
+            Some(until) => tokio::time::timeout_at(until, body.chunk()).await.unwrap_or(Ok(None)),
         }
     }
 

@@ -25,13 +25,7 @@ impl TimedStream {
         between: Duration,
         deadline: Instant,
     ) -> Self {
-        Self {
-            inner,
-            first: Some(first),
-            between,
-            deadline,
-            since: None,
-        }
+        Self { inner, first: Some(first), between, deadline, since: None }
     }
 
     async fn advance(&mut self) -> Result<Option<ModelEvent>, ModelError> {

@@ -22,10 +22,7 @@ struct Scripted {
 
 impl Scripted {
     fn new(turns: impl IntoIterator<Item = Turn>) -> Arc<Self> {
-        Arc::new(Self {
-            turns: Mutex::new(turns.into_iter().collect()),
-            asked: AtomicUsize::new(0),
-        })
+        Arc::new(Self { turns: Mutex::new(turns.into_iter().collect()), asked: AtomicUsize::new(0) })
     }
 
     fn asked(&self) -> usize {
@@ -42,10 +39,8 @@ impl LanguageModel for Scripted {
                 Turn::Refuses(error) => Err(error),
                 Turn::Hangs => std::future::pending().await,
                 Turn::Answers(events) => {
-                    let stream: Box<dyn ModelStream> = Box::new(ScriptedStream {
-                        events: events.into(),
-                        due: None,
-                    });
+                    let stream: Box<dyn ModelStream> =
+                        Box::new(ScriptedStream { events: events.into(), due: None });
                     Ok(stream)
                 }
             }
@@ -64,9 +59,7 @@ impl ModelStream for ScriptedStream {
             let Some((wait, _)) = self.events.front() else {
                 return Ok(None);
             };
-            let due = *self
-                .due
-                .get_or_insert_with(|| Instant::now() + Duration::from_millis(*wait));
+            let due = *self.due.get_or_insert_with(|| Instant::now() + Duration::from_millis(*wait));
             tokio::time::sleep_until(due).await;
             self.due = None;
             self.events.pop_front().map(|(_, event)| event).transpose()
@@ -76,16 +69,11 @@ impl ModelStream for ScriptedStream {
 
 fn failing(retry_after: Option<u64>) -> Turn {
     let retry_after = retry_after.map(Duration::from_secs);
-    Turn::Refuses(ModelError::Retryable {
-        reason: "status 500".to_owned(),
-        retry_after,
-    })
+    Turn::Refuses(ModelError::Retryable { reason: "status 500".to_owned(), retry_after })
 }
 
 fn fatal() -> Turn {
-    Turn::Refuses(ModelError::Fatal {
-        reason: "status 400".to_owned(),
-    })
+    Turn::Refuses(ModelError::Fatal { reason: "status 400".to_owned() })
 }
 
 fn text(text: &str) -> ModelEvent {
@@ -99,18 +87,11 @@ fn answer() -> Turn {
 }
 
 fn request() -> ModelRequest {
-    ModelRequest {
-        model: "m".to_owned(),
-        messages: Vec::new(),
-        tokens_max: 1,
-    }
+    ModelRequest { model: "m".to_owned(), messages: Vec::new(), tokens_max: 1 }
 }
 
 fn pool(models: &[&Arc<Scripted>], config: PoolConfig) -> Pool {
-    let providers = models
-        .iter()
-        .map(|&model| -> Arc<dyn LanguageModel> { model.clone() })
-        .collect();
+    let providers = models.iter().map(|&model| -> Arc<dyn LanguageModel> { model.clone() }).collect();
     Pool::new(providers, config, || 0.0)
 }
 
@@ -139,42 +120,21 @@ async fn the_third_failure_is_the_callers() {
     let model = Scripted::new([failing(None), failing(None), failing(Some(3))]);
     let error = ask(&model, PoolConfig::default()).await.unwrap_err();
     let retry_after = Some(Duration::from_secs(3));
-    assert_eq!(
-        error,
-        ModelError::Retryable {
-            reason: "status 500".to_owned(),
-            retry_after
-        }
-    );
+    assert_eq!(error, ModelError::Retryable { reason: "status 500".to_owned(), retry_after });
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_retries_the_first_failure_is_the_callers() {
     let model = Scripted::new([failing(None)]);
     let began = Instant::now();
-    assert!(
-        ask(
-            &model,
-            PoolConfig {
-                retries: 0,
-                ..PoolConfig::default()
-            }
-        )
-        .await
-        .is_err()
-    );
+    assert!(ask(&model, PoolConfig { retries: 0, ..PoolConfig::default() }).await.is_err());
     assert_eq!((model.asked(), began.elapsed()), (1, Duration::ZERO));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_refusal_is_final() {
     let model = Scripted::new([fatal()]);
-    assert!(
-        !ask(&model, PoolConfig::default())
-            .await
-            .unwrap_err()
-            .is_retryable()
-    );
+    assert!(!ask(&model, PoolConfig::default()).await.unwrap_err().is_retryable());
     assert_eq!(model.asked(), 1);
 }
 
@@ -190,10 +150,7 @@ async fn the_providers_wish_sets_the_wait() {
 async fn a_wait_beyond_the_deadline_is_not_begun() {
     let model = Scripted::new([failing(Some(20))]);
     let began = Instant::now();
-    let config = PoolConfig {
-        total: Duration::from_secs(20),
-        ..PoolConfig::default()
-    };
+    let config = PoolConfig { total: Duration::from_secs(20), ..PoolConfig::default() };
     assert!(ask(&model, config).await.is_err());
     assert_eq!(began.elapsed(), Duration::ZERO);
 }
@@ -211,12 +168,7 @@ async fn a_silent_model_is_given_up_and_asked_again() {
 async fn a_model_that_never_answers_is_given_up_within_90_seconds() {
     let model = Scripted::new([Turn::Hangs, Turn::Hangs, Turn::Hangs]);
     let began = Instant::now();
-    assert!(
-        ask(&model, PoolConfig::default())
-            .await
-            .unwrap_err()
-            .is_retryable()
-    );
+    assert!(ask(&model, PoolConfig::default()).await.unwrap_err().is_retryable());
     assert!(began.elapsed() < Duration::from_secs(90));
 }
 
@@ -224,49 +176,30 @@ async fn a_model_that_never_answers_is_given_up_within_90_seconds() {
 async fn the_total_bounds_all_tries_together() {
     let model = Scripted::new([Turn::Hangs, Turn::Hangs]);
     let began = Instant::now();
-    let config = PoolConfig {
-        total: Duration::from_secs(40),
-        ..PoolConfig::default()
-    };
+    let config = PoolConfig { total: Duration::from_secs(40), ..PoolConfig::default() };
     assert!(ask(&model, config).await.unwrap_err().is_retryable());
     assert_eq!(began.elapsed(), Duration::from_secs(40));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_in_place_of_the_first_event_is_tried_again() {
-    let broken = ModelError::Retryable {
-        reason: "broken".to_owned(),
-        retry_after: None,
-    };
-    let model = Scripted::new([
-        Turn::Answers(vec![(0, Err(broken))]),
-        Turn::Answers(vec![]),
-        answer(),
-    ]);
+    let broken = ModelError::Retryable { reason: "broken".to_owned(), retry_after: None };
+    let model = Scripted::new([Turn::Answers(vec![(0, Err(broken))]), Turn::Answers(vec![]), answer()]);
     assert_eq!(ask(&model, PoolConfig::default()).await, Ok(vec![text("a"), END]));
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_after_the_first_event_is_not() {
-    let broken = ModelError::Retryable {
-        reason: "broken".to_owned(),
-        retry_after: None,
-    };
-    let model = Scripted::new([
-        Turn::Answers(vec![(0, Ok(text("a"))), (0, Err(broken))]),
-        answer(),
-    ]);
+    let broken = ModelError::Retryable { reason: "broken".to_owned(), retry_after: None };
+    let model = Scripted::new([Turn::Answers(vec![(0, Ok(text("a"))), (0, Err(broken))]), answer()]);
     assert!(ask(&model, PoolConfig::default()).await.is_err());
     assert_eq!(model.asked(), 1);
 }
 
 #[tokio::test(start_paused = true)]
 async fn an_answer_that_stalls_is_an_error() {
-    let model = Scripted::new([Turn::Answers(vec![
-        (0, Ok(text("a"))),
-        (29_000, Ok(text("b"))),
-        (31_000, Ok(END)),
-    ])]);
+    let model =
+        Scripted::new([Turn::Answers(vec![(0, Ok(text("a"))), (29_000, Ok(text("b"))), (31_000, Ok(END))])]);
     let began = Instant::now();
     let error = ask(&model, PoolConfig::default()).await.unwrap_err();
     assert_eq!(error.to_string(), "model call failed: no further event in time");
@@ -279,10 +212,7 @@ async fn an_answer_that_never_ends_is_an_error() {
     let model = Scripted::new([Turn::Answers(drops)]);
     let began = Instant::now();
     let error = ask(&model, PoolConfig::default()).await.unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "model call failed: no end of the answer in time"
-    );
+    assert_eq!(error.to_string(), "model call failed: no end of the answer in time");
     assert_eq!(began.elapsed(), Duration::from_secs(600));
 }
 
@@ -290,10 +220,7 @@ async fn an_answer_that_never_ends_is_an_error() {
 async fn a_caller_who_looks_every_100_ms_loses_nothing_and_still_sees_the_stall() {
     let events = vec![(0, Ok(text("a"))), (950, Ok(text("b"))), (5_000, Ok(END))];
     let model = Scripted::new([Turn::Answers(events)]);
-    let config = PoolConfig {
-        between_events: Duration::from_secs(2),
-        ..PoolConfig::default()
-    };
+    let config = PoolConfig { between_events: Duration::from_secs(2), ..PoolConfig::default() };
     let pool = pool(&[&model], config);
     let mut stream = pool.ask(&request()).await.unwrap();
     let began = Instant::now();
@@ -323,21 +250,11 @@ async fn time_that_the_caller_takes_is_not_the_models() {
 async fn the_next_provider_is_asked_when_one_has_failed_for_good() {
     let (first, second) = (Scripted::new([fatal()]), Scripted::new([failing(None), answer()]));
     let pool = pool(&[&first, &second], PoolConfig::default());
-    assert_eq!(
-        drain(pool.ask(&request()).await.unwrap()).await,
-        Ok(vec![text("a"), END])
-    );
+    assert_eq!(drain(pool.ask(&request()).await.unwrap()).await, Ok(vec![text("a"), END]));
     assert_eq!((first.asked(), second.asked()), (1, 2));
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_providers_every_call_is_refused() {
-    assert!(
-        !pool(&[], PoolConfig::default())
-            .ask(&request())
-            .await
-            .map(|_| ())
-            .unwrap_err()
-            .is_retryable()
-    );
+    assert!(!pool(&[], PoolConfig::default()).ask(&request()).await.map(|_| ()).unwrap_err().is_retryable());
 }

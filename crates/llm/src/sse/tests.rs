@@ -19,33 +19,20 @@ fn data(stream: &[u8]) -> Vec<String> {
 
 #[test]
 fn an_event_ends_with_a_blank_line_of_any_kind() {
-    for stream in [
-        "data: a\n\ndata: b\n\n",
-        "data: a\r\rdata: b\r\r",
-        "data: a\r\n\r\ndata: b\r\n\r\n",
-    ] {
+    for stream in ["data: a\n\ndata: b\n\n", "data: a\r\rdata: b\r\r", "data: a\r\n\r\ndata: b\r\n\r\n"] {
         assert_eq!(data(stream.as_bytes()), ["a", "b"], "{stream:?}");
     }
 }
 
 #[test]
 fn line_ends_may_be_mixed() {
-    assert_eq!(
-        data(b"data: a\r\n\ndata: b\r\rdata: c\n\r\ndata: d\r\n\r"),
-        ["a", "b", "c", "d"]
-    );
+    assert_eq!(data(b"data: a\r\n\ndata: b\r\rdata: c\n\r\ndata: d\r\n\r"), ["a", "b", "c", "d"]);
 }
 
 #[test]
 fn a_carriage_return_and_its_line_feed_in_two_pieces_end_one_line() {
-    assert_eq!(
-        in_pieces([&b"data: a\r"[..], b"\ndata: b\r", b"\n\r", b"\n"]).len(),
-        1
-    );
-    assert_eq!(
-        in_pieces([&b"data: a\r"[..], b"", b"\ndata: b\r", b"\n\r", b"\n"])[0].data,
-        "a\nb"
-    );
+    assert_eq!(in_pieces([&b"data: a\r"[..], b"\ndata: b\r", b"\n\r", b"\n"]).len(), 1);
+    assert_eq!(in_pieces([&b"data: a\r"[..], b"", b"\ndata: b\r", b"\n\r", b"\n"])[0].data, "a\nb");
 }
 
 #[test]
@@ -60,18 +47,12 @@ fn data_lines_join_with_a_line_feed() {
 
 #[test]
 fn one_blank_behind_the_colon_is_dropped_and_no_more() {
-    assert_eq!(
-        data(b"data:a\n\ndata: a\n\ndata:  a\n\ndata:\ta\n\n"),
-        ["a", "a", " a", "\ta"]
-    );
+    assert_eq!(data(b"data:a\n\ndata: a\n\ndata:  a\n\ndata:\ta\n\n"), ["a", "a", " a", "\ta"]);
 }
 
 #[test]
 fn empty_data_is_an_event_and_no_data_is_none() {
-    assert_eq!(
-        data(b"data\n\ndata:\n\nevent: x\n\n: comment\n\nid: 7\nretry: 5\n\n\n\n"),
-        ["", ""]
-    );
+    assert_eq!(data(b"data\n\ndata:\n\nevent: x\n\n: comment\n\nid: 7\nretry: 5\n\n\n\n"), ["", ""]);
 }
 
 #[test]
@@ -89,10 +70,7 @@ fn an_event_takes_its_name_and_the_next_does_not() {
 #[test]
 fn a_byte_order_mark_is_dropped_at_the_very_beginning_only() {
     assert_eq!(data(b"\xef\xbb\xbfdata: a\n\n\xef\xbb\xbfdata: b\n\n"), ["a"]);
-    assert_eq!(
-        in_pieces([&b"\xef"[..], b"\xbb", b"\xbfdata: a\n\n"])[0].data,
-        "a"
-    );
+    assert_eq!(in_pieces([&b"\xef"[..], b"\xbb", b"\xbfdata: a\n\n"])[0].data, "a");
 }
 
 #[test]
@@ -104,10 +82,7 @@ fn an_event_without_its_blank_line_is_thrown_away() {
 #[test]
 fn line_separators_of_unicode_end_no_line() {
     let stream = "data: a\u{2028}b\u{2029}c\u{85}d\u{b}e\u{c}f\n\n";
-    assert_eq!(
-        data(stream.as_bytes()),
-        ["a\u{2028}b\u{2029}c\u{85}d\u{b}e\u{c}f"]
-    );
+    assert_eq!(data(stream.as_bytes()), ["a\u{2028}b\u{2029}c\u{85}d\u{b}e\u{c}f"]);
 }
 
 #[test]
@@ -177,10 +152,7 @@ fn by_the_book(stream: &[u8]) -> Vec<Event> {
         if line.is_empty() {
             let taken = std::mem::take(&mut name);
             if !lines.is_empty() {
-                events.push(Event {
-                    name: taken,
-                    data: std::mem::take(&mut lines).join("\n"),
-                });
+                events.push(Event { name: taken, data: std::mem::take(&mut lines).join("\n") });
             }
         } else {
             let (field, value) = line.split_once(':').unwrap_or((&line, ""));

@@ -8,10 +8,7 @@ use utoipa::ToSchema;
 pub(super) fn of<T: ToSchema>() -> Value {
     let mut parts = Vec::new();
     T::schemas(&mut parts);
-    let parts: Map<String, Value> = parts
-        .into_iter()
-        .map(|(name, schema)| (name, json(&schema)))
-        .collect();
+    let parts: Map<String, Value> = parts.into_iter().map(|(name, schema)| (name, json(&schema))).collect();
     let mut schema = json(&T::schema());
     resolve(&mut schema, &parts);
     super::absent_not_null(&mut schema);
@@ -25,27 +22,24 @@ fn json(schema: &impl serde::Serialize) -> Value {
 
 /// Puts what a reference names in its place, and one object in the place of an `allOf`.
 fn resolve(value: &mut Value, parts: &Map<String, Value>) {
-    let named = value
-        .get("$ref")
-        .and_then(Value::as_str)
-        .and_then(|path| path.rsplit('/').next());
-    if let Some(part) = named.and_then(|name| parts.get(name)).cloned() {
-        if let (Value::Object(here), Value::Object(mut part)) = (&mut *value, part) {
-            here.remove("$ref");
-            // What the field says of itself counts more than what its type says.
-            part.append(here);
-            *here = part;
-        }
+    let named = value.get("$ref").and_then(Value::as_str).and_then(|path| path.rsplit('/').next());
+    if let Some(part) = named.and_then(|name| parts.get(name)).cloned()
+        && let (Value::Object(here), Value::Object(mut part)) = (&mut *value, part)
+    {
+        here.remove("$ref");
+        // What the field says of itself counts more than what its type says.
+        part.append(here);
+        *here = part;
     }
     match value {
         Value::Object(object) => object.values_mut().for_each(|inner| resolve(inner, parts)),
         Value::Array(array) => array.iter_mut().for_each(|inner| resolve(inner, parts)),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-    if let Value::Object(object) = value {
-        if let Some(Value::Array(all)) = object.remove("allOf") {
-            all.into_iter().for_each(|one| merge(object, one));
-        }
+    if let Value::Object(object) = value
+        && let Some(Value::Array(all)) = object.remove("allOf")
+    {
+        all.into_iter().for_each(|one| merge(object, one));
     }
 }
 

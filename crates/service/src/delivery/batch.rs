@@ -15,10 +15,7 @@ pub struct Batch {
 
 /// The next frame of `events` (in order, all behind what the viewer has); `None` where there are none.
 pub fn next_batch<'a>(events: impl IntoIterator<Item = (Seq, &'a Event)>, viewer: &Viewer) -> Option<Batch> {
-    let mut batch = Batch {
-        frame: None,
-        up_to: Seq(0),
-    };
+    let mut batch = Batch { frame: None, up_to: Seq(0) };
     let mut run: Option<Event> = None;
     let mut size = 0;
     for (seq, event) in events {
@@ -31,20 +28,13 @@ pub fn next_batch<'a>(events: impl IntoIterator<Item = (Seq, &'a Event)>, viewer
                 let wire = alone.to_wire(Some(viewer));
                 // Numbers grow by digits as the run goes on: some room for that.
                 size = wire.len() + 16;
-                batch = Batch {
-                    frame: Some(wire),
-                    up_to: seq,
-                };
+                batch = Batch { frame: Some(wire), up_to: seq };
                 debug_assert!(!text.is_empty());
                 run = Some(event.clone());
             }
-            (
-                Some(Event::Piece { message_id, text }),
-                Event::Piece {
-                    message_id: next_id,
-                    text: next,
-                },
-            ) if message_id == next_id => {
+            (Some(Event::Piece { message_id, text }), Event::Piece { message_id: next_id, text: next })
+                if message_id == next_id =>
+            {
                 let grown = escaped_len(next);
                 if size + grown > FRAME_BYTES_MAX {
                     break;
@@ -54,18 +44,13 @@ pub fn next_batch<'a>(events: impl IntoIterator<Item = (Seq, &'a Event)>, viewer
                 batch.up_to = seq;
             }
             (None, _) => {
-                return Some(Batch {
-                    frame: Some(alone.to_wire(Some(viewer))),
-                    up_to: seq,
-                });
+                return Some(Batch { frame: Some(alone.to_wire(Some(viewer))), up_to: seq });
             }
             (Some(_), _) => break,
         }
     }
     if let Some(run) = run {
-        batch.frame = viewer
-            .frame(&run, batch.up_to)
-            .map(|frame| frame.to_wire(Some(viewer)));
+        batch.frame = viewer.frame(&run, batch.up_to).map(|frame| frame.to_wire(Some(viewer)));
     }
     (batch.up_to.0 > 0).then_some(batch)
 }
@@ -92,64 +77,32 @@ mod tests {
     }
 
     fn piece(text: &str) -> Event {
-        Event::Piece {
-            message_id: MessageId(Uuid::from_u128(2)),
-            text: text.into(),
-        }
+        Event::Piece { message_id: MessageId(Uuid::from_u128(2)), text: text.into() }
     }
 
     fn numbered(events: &[Event]) -> Vec<(Seq, &Event)> {
-        events
-            .iter()
-            .enumerate()
-            .map(|(n, e)| (Seq(n as i64 + 1), e))
-            .collect()
+        events.iter().enumerate().map(|(n, e)| (Seq(n as i64 + 1), e)).collect()
     }
 
     #[test]
     fn a_run_of_pieces_goes_out_as_one_with_the_number_of_the_last() {
-        let call = Event::ModelCall {
-            model: "m".into(),
-            timestamp: "t".into(),
-        };
-        let events = [
-            piece("a"),
-            call,
-            piece("b"),
-            Event::Discard {
-                message_id: MessageId(Uuid::from_u128(2)),
-            },
-        ];
+        let call = Event::ModelCall { model: "m".into(), timestamp: "t".into() };
+        let events =
+            [piece("a"), call, piece("b"), Event::Discard { message_id: MessageId(Uuid::from_u128(2)) }];
         let batch = next_batch(numbered(&events), &viewer(false)).expect("a batch");
         assert_eq!(batch.up_to, Seq(3));
         assert!(
-            batch
-                .frame
-                .as_deref()
-                .is_some_and(|f| f.contains(r#""text":"ab""#) && f.contains(r#""seq":3"#))
+            batch.frame.as_deref().is_some_and(|f| f.contains(r#""text":"ab""#) && f.contains(r#""seq":3"#))
         );
         let batch = next_batch(numbered(&events), &viewer(true)).expect("a batch");
-        assert_eq!(
-            batch.up_to,
-            Seq(1),
-            "telemetry in between is seen, so the run ends before it"
-        );
+        assert_eq!(batch.up_to, Seq(1), "telemetry in between is seen, so the run ends before it");
     }
 
     #[test]
     fn what_a_viewer_does_not_see_is_passed_over() {
-        let events = [Event::ModelCall {
-            model: "m".into(),
-            timestamp: "t".into(),
-        }];
+        let events = [Event::ModelCall { model: "m".into(), timestamp: "t".into() }];
         let batch = next_batch(numbered(&events), &viewer(false)).expect("a batch");
-        assert_eq!(
-            batch,
-            Batch {
-                frame: None,
-                up_to: Seq(1)
-            }
-        );
+        assert_eq!(batch, Batch { frame: None, up_to: Seq(1) });
         assert_eq!(next_batch([], &viewer(false)), None);
     }
 

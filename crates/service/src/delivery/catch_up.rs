@@ -43,21 +43,12 @@ pub struct Joining<'a> {
 /// Redis is away.
 pub async fn log_end(connections: &Connections, row: &ConversationRow) -> Result<LogEnd, Error> {
     let conversation = &row.conversation;
-    let state = connections
-        .redis
-        .log_state(conversation.tenant_id, conversation.id)
-        .await?;
+    let state = connections.redis.log_state(conversation.tenant_id, conversation.id).await?;
     Ok(match state {
-        Some(state) if state.last >= row.last_seq && Some(state.generation) >= row.generation => LogEnd {
-            last: state.last,
-            in_log: true,
-            begun: true,
-        },
-        _ => LogEnd {
-            last: row.last_seq,
-            in_log: false,
-            begun: row.generation.is_some(),
-        },
+        Some(state) if state.last >= row.last_seq && Some(state.generation) >= row.generation => {
+            LogEnd { last: state.last, in_log: true, begun: true }
+        }
+        _ => LogEnd { last: row.last_seq, in_log: false, begun: row.generation.is_some() },
     })
 }
 
@@ -99,10 +90,7 @@ pub async fn catch_up_and_join(
             Join::Behind(_) => {}
         }
         if attempt >= TRIES_BEFORE_HOLD {
-            connections
-                .redis
-                .hold_log(joining.tenant, joining.viewer.conversation_id)
-                .await?;
+            connections.redis.hold_log(joining.tenant, joining.viewer.conversation_id).await?;
         }
     }
     Ok(true)
@@ -128,10 +116,7 @@ async fn serves(
 /// Whether the frame right behind `after` is in the log.
 async fn reachable(connections: &Connections, joining: &Joining<'_>, after: Seq) -> Result<bool, Error> {
     let conversation = joining.viewer.conversation_id;
-    let next = connections
-        .redis
-        .frames_after(joining.tenant, conversation, after, 1)
-        .await?;
+    let next = connections.redis.frames_after(joining.tenant, conversation, after, 1).await?;
     Ok(next.first().is_some_and(|(seq, _)| seq.0 == after.0 + 1))
 }
 
@@ -139,10 +124,8 @@ async fn reachable(connections: &Connections, joining: &Joining<'_>, after: Seq)
 async fn replay(connections: &Connections, joining: &Joining<'_>, has: &mut Seq) -> Result<bool, Error> {
     let conversation = joining.viewer.conversation_id;
     loop {
-        let page: Vec<(Seq, Event)> = connections
-            .redis
-            .frames_after(joining.tenant, conversation, *has, PAGE)
-            .await?;
+        let page: Vec<(Seq, Event)> =
+            connections.redis.frames_after(joining.tenant, conversation, *has, PAGE).await?;
         if page.is_empty() {
             return Ok(true);
         }
@@ -151,15 +134,13 @@ async fn replay(connections: &Connections, joining: &Joining<'_>, has: &mut Seq)
         }
         let mut rest = page.as_slice();
         while let Some(batch) = next_batch(rest.iter().map(|(seq, event)| (*seq, event)), joining.viewer) {
-            if let Some(frame) = batch.frame {
-                if !connections.send_text(joining.connection_id, &frame).await {
-                    return Ok(false);
-                }
+            if let Some(frame) = batch.frame
+                && !connections.send_text(joining.connection_id, &frame).await
+            {
+                return Ok(false);
             }
             *has = batch.up_to;
-            rest = rest
-                .get(rest.partition_point(|(seq, _)| *seq <= batch.up_to)..)
-                .unwrap_or_default();
+            rest = rest.get(rest.partition_point(|(seq, _)| *seq <= batch.up_to)..).unwrap_or_default();
         }
     }
 }
@@ -168,7 +149,5 @@ async fn replay(connections: &Connections, joining: &Joining<'_>, has: &mut Seq)
 async fn tell_gap(connections: &Connections, joining: &Joining<'_>) -> bool {
     let text = "The frames you ask for are no longer here: reload the history.";
     let gap = ServerFrame::error(ErrorCode::ReplayGap, text);
-    connections
-        .send(joining.connection_id, Some(joining.viewer), &gap)
-        .await
+    connections.send(joining.connection_id, Some(joining.viewer), &gap).await
 }

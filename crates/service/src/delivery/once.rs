@@ -19,15 +19,8 @@ pub async fn append_and_post(
     holder: String,
     events: Vec<Event>,
 ) -> Result<bool, Error> {
-    let append = Append {
-        events: &events,
-        unless_stopped: None,
-        keep_from: None,
-    };
-    let Write::Logged {
-        first, last, live, ..
-    } = writer.write(append).await?
-    else {
+    let append = Append { events: &events, unless_stopped: None, keep_from: None };
+    let Write::Logged { first, last, live, .. } = writer.write(append).await? else {
         return Ok(false);
     };
     let (tenant, conversation) = writer.place();

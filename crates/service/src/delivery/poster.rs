@@ -16,11 +16,7 @@ use crate::connections::Connections;
 #[derive(Debug)]
 enum Tell {
     /// The log has grown by these.
-    Logged {
-        first: Seq,
-        events: Vec<Event>,
-        live: Vec<LiveConnection>,
-    },
+    Logged { first: Seq, events: Vec<Event>, live: Vec<LiveConnection> },
     /// The log was begun anew: every connection there was must come back.
     BegunAnew,
     /// Tell when everything up to here is posted.
@@ -47,11 +43,7 @@ impl Poster {
         let (tell, told) = mpsc::unbounded_channel();
         let (cancel, cancelled) = watch::channel(None);
         let run = run::Run::new(connections, tenant, conversation, holder, cancel);
-        Self {
-            tell,
-            cancelled,
-            task: tokio::spawn(run.run(told)),
-        }
+        Self { tell, cancelled, task: tokio::spawn(run.run(told)) }
     }
 
     /// Hands on what was logged just now.

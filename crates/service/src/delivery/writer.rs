@@ -73,13 +73,7 @@ impl LogWriter {
         conversation: ConversationId,
         identity: Writer,
     ) -> Self {
-        Self {
-            redis,
-            db,
-            tenant,
-            conversation,
-            identity,
-        }
+        Self { redis, db, tenant, conversation, identity }
     }
 
     /// An agent's identity: its fence is its name.
@@ -121,10 +115,7 @@ impl LogWriter {
     pub async fn open_gate(&mut self) -> Result<Gate, Error> {
         for _ in 0..3 {
             if self.identity.generation.0 >= 0 {
-                let fence = || {
-                    self.redis
-                        .fence_log(self.tenant, self.conversation, &self.identity)
-                };
+                let fence = || self.redis.fence_log(self.tenant, self.conversation, &self.identity);
                 match Patience::of(PATIENCE).retry(fence).await? {
                     Fencing::Done { last, cancelled } => {
                         self.identity.known = self.identity.known.max(last);
@@ -152,21 +143,13 @@ impl LogWriter {
             let outcome = if self.identity.generation.0 < 0 {
                 Appended::Lost
             } else {
-                let try_once = || {
-                    self.redis
-                        .append(self.tenant, self.conversation, &self.identity, append)
-                };
+                let try_once = || self.redis.append(self.tenant, self.conversation, &self.identity, append);
                 Patience::of(PATIENCE).retry(try_once).await?
             };
             match outcome {
                 Appended::Logged { first, last, live } => {
                     self.identity.known = last;
-                    return Ok(Write::Logged {
-                        first,
-                        last,
-                        live,
-                        begun_anew,
-                    });
+                    return Ok(Write::Logged { first, last, live, begun_anew });
                 }
                 Appended::Stopped => return Ok(Write::Stopped),
                 Appended::Fenced | Appended::Superseded => return Ok(Write::GiveUp),
@@ -186,22 +169,12 @@ impl LogWriter {
     async fn begin_anew(&mut self) -> Result<bool, Error> {
         let old = Some(self.identity.generation).filter(|g| g.0 >= 0);
         let new = Generation(self.identity.generation.0 + 1);
-        let raise = || async {
-            self.db
-                .begin(self.tenant)
-                .await?
-                .set_generation(self.conversation, old, new)
-                .await
-        };
+        let raise =
+            || async { self.db.begin(self.tenant).await?.set_generation(self.conversation, old, new).await };
         let Some(set) = Patience::of(PATIENCE).retry(raise).await? else {
             return Ok(false);
         };
-        let GenerationSet {
-            generation,
-            raised,
-            fence,
-            epoch,
-        } = set;
+        let GenerationSet { generation, raised, fence, epoch } = set;
         let fenced = self.identity.fence.is_some_and(|ours| ours < fence);
         if fenced || epoch > self.identity.epoch {
             return Ok(false);
@@ -213,10 +186,7 @@ impl LogWriter {
             // so beginning it once more could use its numbers twice.
             return Ok(true);
         }
-        let begin = || {
-            self.redis
-                .begin_log(self.tenant, self.conversation, generation, fence, epoch)
-        };
+        let begin = || self.redis.begin_log(self.tenant, self.conversation, generation, fence, epoch);
         Patience::of(PATIENCE).retry(begin).await?;
         Ok(true)
     }

@@ -36,25 +36,15 @@ pub(super) async fn tenanted(
     received: Normalised,
     patience: Patience,
 ) -> Result<Tenanted, Error> {
-    let (tenant, user, thread) = (
-        received.message.tenant_id,
-        received.user,
-        received.message.thread_id,
-    );
-    let facts = patience
-        .retry(|| async { db.begin(tenant).await?.admission(user, thread).await })
-        .await?;
+    let (tenant, user, thread) = (received.message.tenant_id, received.user, received.message.thread_id);
+    let facts = patience.retry(|| async { db.begin(tenant).await?.admission(user, thread).await }).await?;
     let Some(facts) = facts.filter(|facts| facts.membership.is_some()) else {
         return Err(not_a_member());
     };
     match facts.owner {
         None => Err(Error::not_found("conversation")),
         Some(owner) if owner != user => Err(Denied::NotYours.into()),
-        Some(_) => Ok(Tenanted {
-            received,
-            tenant: facts.tenant,
-            human: facts.human,
-        }),
+        Some(_) => Ok(Tenanted { received, tenant: facts.tenant, human: facts.human }),
     }
 }
 
@@ -63,34 +53,17 @@ pub(super) async fn admitted(
     tenanted: Tenanted,
     patience: Patience,
 ) -> Result<Admitted, Error> {
-    let Tenanted {
-        received,
-        tenant,
-        human,
-    } = tenanted;
+    let Tenanted { received, tenant, human } = tenanted;
     let (channel, id) = (received.message.channel, received.message.id);
-    let admit = || {
-        connections
-            .redis
-            .admit(tenant.id, channel, id, tenant.messages_per_minute)
-    };
+    let admit = || connections.redis.admit(tenant.id, channel, id, tenant.messages_per_minute);
     match patience.retry(admit).await? {
-        Admission::First => Ok(Admitted {
-            received,
-            announce: !human,
-        }),
-        Admission::Copy => Ok(Admitted {
-            received,
-            announce: false,
-        }),
+        Admission::First => Ok(Admitted { received, announce: !human }),
+        Admission::Copy => Ok(Admitted { received, announce: false }),
         Admission::Limited { retry_after_ms } => Err(Error::Refused(Refusal {
             retry_after: Some(retry_after_ms.div_ceil(1000).max(1)),
             ..Refusal::new(
                 ErrorCode::RateLimited,
-                format!(
-                    "Too many messages: try again in {} s.",
-                    retry_after_ms.div_ceil(1000).max(1)
-                ),
+                format!("Too many messages: try again in {} s.", retry_after_ms.div_ceil(1000).max(1)),
             )
         })),
     }

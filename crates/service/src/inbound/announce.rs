@@ -25,10 +25,7 @@ pub(super) async fn announced(connections: &Connections, admitted: Admitted) -> 
     let Admitted { received, announce } = admitted;
     if announce {
         let (tenant, thread) = (received.message.tenant_id, received.message.thread_id);
-        if let Err(error) = connections
-            .send_to_conversation(tenant, thread, &ServerFrame::Typing)
-            .await
-        {
+        if let Err(error) = connections.send_to_conversation(tenant, thread, &ServerFrame::Typing).await {
             tracing::warn!(%error, "typing could not be shown");
         }
     }

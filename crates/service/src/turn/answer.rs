@@ -7,7 +7,7 @@ use konstruct_domain::{MessageId, Seq};
 use konstruct_ports::{ModelError, ModelRequest, ModelStream};
 use konstruct_postgres::turns::{AnswerToStore, Ended, TurnRow, Work};
 use konstruct_postgres::usage::Usage;
-use konstruct_protocol::event::pieces;
+use konstruct_protocol::event::{CountedTokens, pieces};
 use konstruct_protocol::{ErrorCode, Event};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
@@ -76,11 +76,7 @@ impl Held<'_> {
         let model = turn.agent.model.clone().unwrap_or(limits.default_model);
         let today = self.agent.clock.now().date();
         let messages = prompt::build(&turn.agent, today, &memory, &question, limits.prompt_tokens_max);
-        let request = ModelRequest {
-            model,
-            messages,
-            tokens_max: limits.answer_tokens_max,
-        };
+        let request = ModelRequest { model, messages, tokens_max: limits.answer_tokens_max };
         let began = Instant::now();
         loop {
             let Some(mut asking) = self.begin(turn, &request).await? else {
@@ -99,9 +95,7 @@ impl Held<'_> {
                     let usage = self.usage(turn, &request, &asking);
                     let text = asking.progress.shown.clone();
                     let remembered = (question, Some(text.clone()));
-                    let turned = self
-                        .end_stopped(turn, asking.answer_id, text, Some(usage))
-                        .await?;
+                    let turned = self.end_stopped(turn, asking.answer_id, text, Some(usage)).await?;
                     self.remember(turn, memory, remembered).await;
                     return Ok(turned);
                 }
@@ -112,14 +106,8 @@ impl Held<'_> {
             if asking.first_seq.is_some() && self.discard(Some(asking.answer_id)).await? == Shown::GiveUp {
                 return Ok(Turned::GiveUp);
             }
-            let count = || async {
-                self.agent
-                    .db
-                    .begin(self.tenant)
-                    .await?
-                    .count_failure(self.work(turn))
-                    .await
-            };
+            let count =
+                || async { self.agent.db.begin(self.tenant).await?.count_failure(self.work(turn)).await };
             let Some(failures) = Patience::of(super::OUTAGE).retry(count).await? else {
                 return Ok(Turned::GiveUp);
             };
@@ -145,10 +133,7 @@ impl Held<'_> {
     }
 
     const fn work(&self, turn: &TurnRow) -> Work {
-        Work {
-            guard: self.leased.guard,
-            turn: turn.id,
-        }
+        Work { guard: self.leased.guard, turn: turn.id }
     }
 
     /// What the log has shown of this turn's last answer and not voided.
@@ -183,14 +168,10 @@ impl Held<'_> {
         let work = self.work(turn);
         let begin = || async {
             let tx = self.agent.db.begin(self.tenant).await?;
-            tx.begin_model_step(work, STEP, answer_id, &request.model, turn.deaths)
-                .await
+            tx.begin_model_step(work, STEP, answer_id, &request.model, turn.deaths).await
         };
         let number = Patience::of(super::OUTAGE).retry(begin).await?;
-        let asked = Event::ModelCall {
-            model: request.model.clone(),
-            timestamp: self.timestamp(),
-        };
+        let asked = Event::ModelCall { model: request.model.clone(), timestamp: self.timestamp() };
         if number.is_some() && self.show(vec![asked], None, None).await? == Shown::GiveUp {
             return Ok(None);
         }
@@ -275,10 +256,7 @@ impl Held<'_> {
     async fn show_pending(&mut self, turn: &TurnRow, asking: &mut Asking) -> Result<Shown, Error> {
         let message_id = asking.answer_id;
         let events: Vec<Event> = pieces(&asking.progress.pending)
-            .map(|text| Event::Piece {
-                message_id,
-                text: text.to_owned(),
-            })
+            .map(|text| Event::Piece { message_id, text: text.to_owned() })
             .collect();
         if events.is_empty() {
             return Ok(Shown::From(self.writer.known()));
@@ -300,9 +278,11 @@ impl Held<'_> {
         let counted = asking.progress.usage;
         let answered = Event::ModelResponse {
             model: asking.model.clone(),
-            prompt_tokens: counted.map(|u| u.prompt_tokens),
-            completion_tokens: counted.map(|u| u.completion_tokens),
-            total_tokens: counted.map(|u| u.total_tokens),
+            usage: CountedTokens {
+                prompt_tokens: counted.map(|u| u.prompt_tokens),
+                completion_tokens: counted.map(|u| u.completion_tokens),
+                total_tokens: counted.map(|u| u.total_tokens),
+            },
             duration_ms: u64::try_from(asking.began.elapsed().as_millis()).ok(),
             timestamp: self.timestamp(),
         };
@@ -310,8 +290,7 @@ impl Held<'_> {
             return Ok(Turned::GiveUp);
         }
         let usage = self.usage(turn, request, &asking);
-        self.end(turn, asking.answer_id, asking.progress.shown, false, Some(usage))
-            .await
+        self.end(turn, asking.answer_id, asking.progress.shown, false, Some(usage)).await
     }
 
     async fn end_stopped(
@@ -334,44 +313,26 @@ impl Held<'_> {
         usage: Option<Usage>,
     ) -> Result<Turned, Error> {
         let work = self.work(turn);
-        let answer = AnswerToStore {
-            id,
-            text: &text,
-            stopped,
-            step: STEP,
-            step_result: json!({ "answer_id": id }),
-        };
+        let answer =
+            AnswerToStore { id, text: &text, stopped, step: STEP, step_result: json!({ "answer_id": id }) };
         let end = || async {
-            self.agent
-                .db
-                .begin(self.tenant)
-                .await?
-                .end_with_answer(work, &answer, usage.as_ref())
-                .await
+            self.agent.db.begin(self.tenant).await?.end_with_answer(work, &answer, usage.as_ref()).await
         };
         if !Patience::of(super::OUTAGE).retry(end).await? {
             return Ok(Turned::GiveUp);
         }
-        self.announce_end(turn, &Ended::Answer { id, text, stopped })
-            .await
+        self.announce_end(turn, &Ended::Answer { id, text, stopped }).await
     }
 
     /// Ends a turn with an error.
     async fn fail(&mut self, turn: &TurnRow, code: ErrorCode) -> Result<Turned, Error> {
         let work = self.work(turn);
-        let end = || async {
-            self.agent
-                .db
-                .begin(self.tenant)
-                .await?
-                .end_with_error(work, code.as_str())
-                .await
-        };
+        let end =
+            || async { self.agent.db.begin(self.tenant).await?.end_with_error(work, code.as_str()).await };
         if !Patience::of(super::OUTAGE).retry(end).await? {
             return Ok(Turned::GiveUp);
         }
-        self.announce_end(turn, &Ended::Error(code.as_str().to_owned()))
-            .await
+        self.announce_end(turn, &Ended::Error(code.as_str().to_owned())).await
     }
 
     /// Books what a failed asking used.
@@ -380,35 +341,21 @@ impl Held<'_> {
             return Ok(());
         }
         let usage = self.usage(turn, request, asking);
-        let book = || async {
-            self.agent
-                .db
-                .begin(self.tenant)
-                .await?
-                .record_usage(turn.id, &usage)
-                .await
-        };
+        let book = || async { self.agent.db.begin(self.tenant).await?.record_usage(turn.id, &usage).await };
         Patience::of(super::OUTAGE).retry(book).await
     }
 
     /// The provider's count, else our estimate.
     fn usage(&self, turn: &TurnRow, request: &ModelRequest, asking: &Asking) -> Usage {
         let estimate = || {
-            let prompt: usize = request
-                .messages
-                .iter()
-                .map(|m| estimated_tokens(&m.content))
-                .sum();
+            let prompt: usize = request.messages.iter().map(|m| estimated_tokens(&m.content)).sum();
             let completion = estimated_tokens(&asking.progress.shown);
             (prompt as i64, completion as i64, (prompt + completion) as i64)
         };
-        let counted = asking.progress.usage.map(|u| {
-            (
-                i64::from(u.prompt_tokens),
-                i64::from(u.completion_tokens),
-                i64::from(u.total_tokens),
-            )
-        });
+        let counted = asking
+            .progress
+            .usage
+            .map(|u| (i64::from(u.prompt_tokens), i64::from(u.completion_tokens), i64::from(u.total_tokens)));
         let (prompt_tokens, completion_tokens, total_tokens) = counted.unwrap_or_else(estimate);
         Usage {
             id: self.agent.ids.new_id(),
@@ -429,10 +376,8 @@ impl Held<'_> {
         let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
         let text = milliseconds.format(&Rfc3339).unwrap_or_default();
         // RFC 3339 leaves out a fraction of zero and trailing zeros; the protocol has always three digits.
-        let (seconds, fraction) = text
-            .trim_end_matches('Z')
-            .split_once('.')
-            .unwrap_or((text.trim_end_matches('Z'), ""));
+        let (seconds, fraction) =
+            text.trim_end_matches('Z').split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
         format!("{seconds}.{fraction:0<3}Z")
     }
 }
@@ -448,23 +393,15 @@ async fn until_cancelled(mark: &mut tokio::sync::watch::Receiver<Option<MessageI
 fn pause_after(failure: &ModelError, failures: i32) -> Duration {
     let backoff = Duration::from_millis(500) * 2_u32.saturating_pow(u32::try_from(failures - 1).unwrap_or(0));
     match failure {
-        ModelError::Retryable {
-            retry_after: Some(asked),
-            ..
-        } => backoff.max(*asked),
+        ModelError::Retryable { retry_after: Some(asked), .. } => backoff.max(*asked),
         _ => backoff,
     }
 }
 
 fn silent() -> ModelError {
-    ModelError::Retryable {
-        reason: "the model was silent for too long".to_owned(),
-        retry_after: None,
-    }
+    ModelError::Retryable { reason: "the model was silent for too long".to_owned(), retry_after: None }
 }
 
 fn unoffered() -> ModelError {
-    ModelError::Fatal {
-        reason: "the model asked for a tool that it was not offered".to_owned(),
-    }
+    ModelError::Fatal { reason: "the model asked for a tool that it was not offered".to_owned() }
 }

@@ -12,12 +12,7 @@ use crate::patience::Patience;
 
 impl Held<'_> {
     fn memory_key(&self, turn: &TurnRow) -> Key {
-        Key::memory(
-            self.tenant,
-            turn.agent.id,
-            self.leased.user_id,
-            self.conversation(),
-        )
+        Key::memory(self.tenant, turn.agent.id, self.leased.user_id, self.conversation())
     }
 
     /// The exchanges before a turn, oldest first.
@@ -25,13 +20,7 @@ impl Held<'_> {
         let Some(previous) = turn.previous else {
             return Ok(Vec::new());
         };
-        let cached = self
-            .agent
-            .connections
-            .redis
-            .memory(&self.memory_key(turn))
-            .await
-            .unwrap_or_default();
+        let cached = self.agent.connections.redis.memory(&self.memory_key(turn)).await.unwrap_or_default();
         let epoch = self.leased.guard.epoch;
         if let Some(memory) = cached.filter(|m| m.epoch == epoch && m.last_question == previous) {
             return Ok(memory.exchanges);
@@ -39,12 +28,7 @@ impl Held<'_> {
         let most = i64::try_from(self.agent.limits.memory_messages).unwrap_or(40);
         let (thread, position) = (self.conversation(), turn.position);
         let read = || async {
-            self.agent
-                .db
-                .begin(self.tenant)
-                .await?
-                .exchanges_before(thread, position, most)
-                .await
+            self.agent.db.begin(self.tenant).await?.exchanges_before(thread, position, most).await
         };
         let exchanges = Patience::of(super::OUTAGE).retry(read).await?;
         let exchanges = exchanges.into_iter().map(|e| (e.question, e.answer)).collect();
@@ -59,13 +43,7 @@ impl Held<'_> {
             last_question: turn.id,
             exchanges: window(memory, self.agent.limits.memory_messages),
         };
-        if let Err(error) = self
-            .agent
-            .connections
-            .redis
-            .remember(&self.memory_key(turn), &memory)
-            .await
-        {
+        if let Err(error) = self.agent.connections.redis.remember(&self.memory_key(turn), &memory).await {
             tracing::warn!(%error, "memory could not be kept");
         }
     }

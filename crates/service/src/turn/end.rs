@@ -24,11 +24,7 @@ pub fn final_event(turn: MessageId, ended: &Ended) -> Option<Event> {
         }),
         Ended::Error(code) => {
             let code = ErrorCode::parse(code).unwrap_or(ErrorCode::AgentFailed);
-            Some(Event::Failed {
-                code,
-                error: sentence(code).to_owned(),
-                id: turn,
-            })
+            Some(Event::Failed { code, error: sentence(code).to_owned(), id: turn })
         }
         Ended::Silent => None,
     }
@@ -49,20 +45,14 @@ impl Held<'_> {
 
     /// The final frame and the publication.
     pub(super) async fn announce_end(&mut self, turn: &TurnRow, ended: &Ended) -> Result<Turned, Error> {
-        if let Some(event) = final_event(turn.id, ended) {
-            if self.show(vec![event], None, None).await? == Shown::GiveUp {
-                return Ok(Turned::GiveUp);
-            }
+        if let Some(event) = final_event(turn.id, ended)
+            && self.show(vec![event], None, None).await? == Shown::GiveUp
+        {
+            return Ok(Turned::GiveUp);
         }
         if let Ended::Answer { text, .. } = ended {
             let (tenant, thread) = (self.tenant, self.conversation());
-            if let Err(error) = self
-                .agent
-                .connections
-                .redis
-                .publish_response(tenant, thread, text)
-                .await
-            {
+            if let Err(error) = self.agent.connections.redis.publish_response(tenant, thread, text).await {
                 tracing::warn!(%error, "an answer could not be published; who waits for it looks by himself");
             }
         }
@@ -76,18 +66,9 @@ impl Held<'_> {
         unless_stopped: Option<MessageId>,
         keep_from: Option<Seq>,
     ) -> Result<Shown, Error> {
-        let append = Append {
-            events: &events,
-            unless_stopped,
-            keep_from,
-        };
+        let append = Append { events: &events, unless_stopped, keep_from };
         match self.writer.write(append).await? {
-            Write::Logged {
-                first,
-                live,
-                begun_anew,
-                ..
-            } => {
+            Write::Logged { first, live, begun_anew, .. } => {
                 if begun_anew {
                     self.poster.begun_anew();
                 }

@@ -20,13 +20,7 @@ impl Held<'_> {
             epoch: self.leased.guard.epoch,
             last_seq: self.writer.known(),
         };
-        let left = LeftTurn {
-            id: turn.id,
-            answer_id: turn.answer_id,
-            ended: turn.ended.clone(),
-        };
-        on_behalf
-            .finish(self.tenant, self.conversation(), log, &left)
-            .await
+        let left = LeftTurn { id: turn.id, answer_id: turn.answer_id, ended: turn.ended.clone() };
+        on_behalf.finish(self.tenant, self.conversation(), log, &left).await
     }
 }

@@ -95,9 +95,6 @@ mod tests {
         assert_eq!(progress.absorb(ModelEvent::Text("a".into())), Next::ShowNow);
         progress.pending_shown();
         assert_eq!(progress.absorb(ModelEvent::Text("b".into())), Next::ShowSoon);
-        assert_eq!(
-            progress.absorb(ModelEvent::Finished(StopReason::End)),
-            Next::Done(StopReason::End)
-        );
+        assert_eq!(progress.absorb(ModelEvent::Finished(StopReason::End)), Next::Done(StopReason::End));
     }
 }

@@ -46,19 +46,11 @@ fn message(role: PromptRole, content: String) -> PromptMessage {
 
 fn system_message(agent: &Agent, today: Date) -> String {
     let mut parts = vec![format!("You are {}, {}.", agent.name, agent.role)];
-    parts.extend(
-        [&agent.persona, &agent.instructions]
-            .into_iter()
-            .filter(|p| !p.is_empty())
-            .cloned(),
-    );
+    parts.extend([&agent.persona, &agent.instructions].into_iter().filter(|p| !p.is_empty()).cloned());
     if agent.language.is_empty() {
         parts.push("Answer in the language of the person who writes to you.".to_owned());
     } else {
-        parts.push(format!(
-            "Answer in this language unless you are asked for another: {}.",
-            agent.language
-        ));
+        parts.push(format!("Answer in this language unless you are asked for another: {}.", agent.language));
     }
     parts.push("If you are asked whether you are an AI, say that you are.".to_owned());
     parts.push(format!("Today is {today}."));
@@ -86,13 +78,7 @@ mod tests {
     }
 
     fn build_with(memory: &[Remembered], tokens_max: usize) -> Vec<PromptMessage> {
-        build(
-            &agent(),
-            time::macros::date!(2026 - 11 - 21),
-            memory,
-            "now?",
-            tokens_max,
-        )
+        build(&agent(), time::macros::date!(2026 - 11 - 21), memory, "now?", tokens_max)
     }
 
     /// proves AGNT-01
@@ -110,16 +96,8 @@ mod tests {
     /// proves AGNT-01
     #[test]
     fn each_answer_stands_behind_its_question_and_the_message_is_last() {
-        let memory = [
-            ("a".into(), Some("A".into())),
-            ("b".into(), None),
-            ("c".into(), Some(String::new())),
-        ];
-        let said: Vec<String> = build_with(&memory, 1_000)
-            .into_iter()
-            .skip(1)
-            .map(|m| m.content)
-            .collect();
+        let memory = [("a".into(), Some("A".into())), ("b".into(), None), ("c".into(), Some(String::new()))];
+        let said: Vec<String> = build_with(&memory, 1_000).into_iter().skip(1).map(|m| m.content).collect();
         assert_eq!(said, ["a", "A", "b", "c", "now?"]);
     }
 
@@ -127,13 +105,9 @@ mod tests {
     #[test]
     fn the_oldest_exchanges_drop_first_and_whole() {
         let long = "x".repeat(400);
-        let memory = vec![(long.clone(), Some(long.clone())); 5];
+        let memory = vec![(long.clone(), Some(long)); 5];
         let messages = build_with(&memory, 500);
         assert_eq!(messages.len(), 2 + 2, "system, one whole exchange, the message");
-        assert_eq!(
-            build_with(&memory, 0).len(),
-            2,
-            "the system message and the question never drop"
-        );
+        assert_eq!(build_with(&memory, 0).len(), 2, "the system message and the question never drop");
     }
 }

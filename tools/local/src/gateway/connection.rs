@@ -33,11 +33,7 @@ enum End {
     /// The client closed it, or was lost.
     ByClient(u16, String),
     /// The gateway closes it; `broken`: the client's bytes cannot be read on.
-    ByGateway {
-        code: u16,
-        reason: &'static str,
-        broken: bool,
-    },
+    ByGateway { code: u16, reason: &'static str, broken: bool },
     /// It is cut, and nobody is told.
     Cut,
 }
@@ -122,14 +118,12 @@ fn ended(read: Option<Result<Message, WsError>>) -> Option<End> {
     let gateway = |code, reason, broken| Some(End::ByGateway { code, reason, broken });
     match read {
         Some(Ok(Message::Binary(_))) => gateway(1003, "Binary is not supported", false),
-        Some(Ok(Message::Close(Some(frame)))) => Some(End::ByClient(
-            frame.code.into(),
-            frame.reason.as_str().to_string(),
-        )),
-        Some(Ok(Message::Close(None))) => Some(End::ByClient(
-            1005,
-            "Client-side close frame status not set".into(),
-        )),
+        Some(Ok(Message::Close(Some(frame)))) => {
+            Some(End::ByClient(frame.code.into(), frame.reason.as_str().to_string()))
+        }
+        Some(Ok(Message::Close(None))) => {
+            Some(End::ByClient(1005, "Client-side close frame status not set".into()))
+        }
         Some(Ok(_)) => None,
         Some(Err(WsError::Capacity(_))) => gateway(1009, "Frame or message too large", true),
         Some(Err(WsError::Utf8(_))) => gateway(1007, "Invalid UTF-8", true),
@@ -175,10 +169,7 @@ async fn finish(connection: &Connection, end: &End, stream: SplitStream<Socket>,
 
 async fn close(code: u16, reason: &'static str, broken: bool, stream: SplitStream<Socket>, writer: Writer) {
     let Ok(Some(mut sink)) = writer.await else { return };
-    let frame = CloseFrame {
-        code: code.into(),
-        reason: Utf8Bytes::from_static(reason),
-    };
+    let frame = CloseFrame { code: code.into(), reason: Utf8Bytes::from_static(reason) };
     if sink.send(Message::Close(Some(frame))).await.is_err() {
         return;
     }

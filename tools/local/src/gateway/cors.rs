@@ -15,10 +15,7 @@ pub fn preflight(cors: &Cors, method: &Method, headers: &HeaderMap) -> Option<Re
     let origin = headers.get(ORIGIN)?;
     let mut response = StatusCode::NO_CONTENT.into_response();
     if let Some(allowed) = allowed(cors, origin) {
-        let max_age = cors
-            .max_age
-            .map(|seconds| seconds.to_string())
-            .unwrap_or_default();
+        let max_age = cors.max_age.map(|seconds| seconds.to_string()).unwrap_or_default();
         let lists = [
             ("access-control-allow-methods", cors.methods.join(",")),
             ("access-control-allow-headers", cors.headers.join(",")),
@@ -36,11 +33,8 @@ pub fn preflight(cors: &Cors, method: &Method, headers: &HeaderMap) -> Option<Re
 /// Puts the configured headers on the response to a request from `origin`.
 pub fn apply(cors: &Cors, origin: Option<&HeaderValue>, response: &mut Response) {
     let headers = response.headers_mut();
-    let own: Vec<HeaderName> = headers
-        .keys()
-        .filter(|name| name.as_str().starts_with("access-control-"))
-        .cloned()
-        .collect();
+    let own: Vec<HeaderName> =
+        headers.keys().filter(|name| name.as_str().starts_with("access-control-")).cloned().collect();
     own.iter().for_each(|name| {
         headers.remove(name);
     });
@@ -108,10 +102,7 @@ mod tests {
     fn a_preflight_of_a_listed_origin_is_told_what_is_allowed() {
         let response = preflight(&cors(), &Method::OPTIONS, &request("http://portal.example")).unwrap();
         assert_eq!(response.status(), StatusCode::NO_CONTENT);
-        assert_eq!(
-            response.headers()["access-control-allow-origin"],
-            "http://portal.example"
-        );
+        assert_eq!(response.headers()["access-control-allow-origin"], "http://portal.example");
         assert_eq!(response.headers()["access-control-allow-methods"], "GET,POST");
         assert_eq!(response.headers()["access-control-max-age"], "60");
     }
@@ -119,12 +110,7 @@ mod tests {
     #[test]
     fn a_foreign_origin_is_told_nothing() {
         let response = preflight(&cors(), &Method::OPTIONS, &request("http://evil.example")).unwrap();
-        assert!(
-            response
-                .headers()
-                .keys()
-                .all(|name| !name.as_str().starts_with("access-control"))
-        );
+        assert!(response.headers().keys().all(|name| !name.as_str().starts_with("access-control")));
     }
 
     #[test]
@@ -136,16 +122,10 @@ mod tests {
     #[test]
     fn the_functions_own_cors_headers_are_thrown_away() {
         let mut response = StatusCode::OK.into_response();
-        response
-            .headers_mut()
-            .insert("access-control-allow-origin", HeaderValue::from_static("*"));
+        response.headers_mut().insert("access-control-allow-origin", HeaderValue::from_static("*"));
         apply(&cors(), None, &mut response);
         assert!(response.headers().is_empty());
-        apply(
-            &cors(),
-            Some(&HeaderValue::from_static("http://portal.example")),
-            &mut response,
-        );
+        apply(&cors(), Some(&HeaderValue::from_static("http://portal.example")), &mut response);
         assert_eq!(response.headers()["access-control-expose-headers"], "link");
     }
 }

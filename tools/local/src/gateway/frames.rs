@@ -20,9 +20,7 @@ pub const MESSAGE_MAX: usize = 128 * 1024;
 /// Starts the function of a frame. The invocation has begun when this returns.
 pub fn start(api: &Arc<WebSocketApi>, connection: &Arc<Connection>, body: &str) {
     let named = named_route(body, &api.spec.selection);
-    let named = named
-        .as_deref()
-        .and_then(|key| api.spec.routes.get_key_value(key));
+    let named = named.as_deref().and_then(|key| api.spec.routes.get_key_value(key));
     let chosen = named.or_else(|| api.spec.routes.get_key_value("$default"));
     let key = chosen.map_or("$default", |(key, _)| key.as_str());
     let (event, request_id) = connection.origin.message(key, body);
@@ -30,9 +28,7 @@ pub fn start(api: &Arc<WebSocketApi>, connection: &Arc<Connection>, body: &str) 
         connection.send(error_frame("Forbidden", connection, &request_id));
         return;
     };
-    let pending = api
-        .functions
-        .invoke(&integration.function, Bytes::from(event.to_string()));
+    let pending = api.functions.invoke(&integration.function, Bytes::from(event.to_string()));
     let (timeout, connection) = (integration.timeout, connection.clone());
     tokio::spawn(async move {
         let outcome = tokio::time::timeout(timeout, pending.outcome()).await;
@@ -46,7 +42,5 @@ pub fn start(api: &Arc<WebSocketApi>, connection: &Arc<Connection>, body: &str) 
 /// The gateway's own frame; its odd blanks are AWS's.
 fn error_frame(message: &str, connection: &Connection, request_id: &str) -> Message {
     let id = &connection.origin.connection_id;
-    Message::text(format!(
-        r#"{{"message": "{message}", "connectionId":"{id}", "requestId":"{request_id}"}}"#
-    ))
+    Message::text(format!(r#"{{"message": "{message}", "connectionId":"{id}", "requestId":"{request_id}"}}"#))
 }

@@ -56,16 +56,9 @@ fn socket_query(path: &str, query: &str, stage: &str) -> Option<String> {
     }
     let path = staged.filter(|rest| rest.starts_with('/')).unwrap_or(path);
     let id = path.strip_prefix("/chat/ws/")?;
-    let others = query
-        .split('&')
-        .filter(|part| !part.is_empty() && !part.starts_with("conversation_id="));
+    let others = query.split('&').filter(|part| !part.is_empty() && !part.starts_with("conversation_id="));
     let own = format!("conversation_id={id}");
-    Some(
-        std::iter::once(own.as_str())
-            .chain(others)
-            .collect::<Vec<_>>()
-            .join("&"),
-    )
+    Some(std::iter::once(own.as_str()).chain(others).collect::<Vec<_>>().join("&"))
 }
 
 #[cfg(test)]
@@ -78,11 +71,7 @@ mod tests {
             ("/ws", "a=1", Some("a=1")),
             ("/ws/", "", Some("")),
             ("/chat/ws/42", "", Some("conversation_id=42")),
-            (
-                "/ws/chat/ws/42",
-                "x=1&conversation_id=7",
-                Some("conversation_id=42&x=1"),
-            ),
+            ("/ws/chat/ws/42", "x=1&conversation_id=7", Some("conversation_id=42&x=1")),
             ("/wsx", "", None),
             ("/ws/other", "", None),
             ("/api/portal/chat/conversations", "", None),

@@ -51,9 +51,7 @@ impl WebSocketApi {
 
     /// Invokes a route's function with `event` and waits as long as the gateway would.
     pub async fn call(&self, integration: &Integration, event: &Value) -> Result<Bytes, Failure> {
-        let pending = self
-            .functions
-            .invoke(&integration.function, Bytes::from(event.to_string()));
+        let pending = self.functions.invoke(&integration.function, Bytes::from(event.to_string()));
         let outcome = tokio::time::timeout(integration.timeout, pending.outcome()).await;
         outcome.unwrap_or(Err(Failure::TimedOut))
     }
@@ -71,31 +69,17 @@ pub async fn handle(
         return (StatusCode::UPGRADE_REQUIRED, headers, plain("Upgrade Required")).into_response();
     }
     let headers = request.headers();
-    let Some(accept) = headers
-        .get(SEC_WEBSOCKET_KEY)
-        .filter(|key| is_key(key))
-        .map(|key| derive_accept_key(key.as_bytes()))
+    let Some(accept) =
+        headers.get(SEC_WEBSOCKET_KEY).filter(|key| is_key(key)).map(|key| derive_accept_key(key.as_bytes()))
     else {
         return (StatusCode::BAD_REQUEST, plain("Bad Request")).into_response();
     };
-    if headers
-        .get("sec-websocket-version")
-        .is_none_or(|version| version != "13")
-    {
-        return (
-            StatusCode::BAD_REQUEST,
-            [("sec-websocket-version", "13")],
-            plain("Bad Request"),
-        )
+    if headers.get("sec-websocket-version").is_none_or(|version| version != "13") {
+        return (StatusCode::BAD_REQUEST, [("sec-websocket-version", "13")], plain("Bad Request"))
             .into_response();
     }
     let upgrade = hyper::upgrade::on(&mut request);
-    let asked = Asked {
-        headers: request.headers().clone(),
-        query,
-        source_ip,
-        accept,
-    };
+    let asked = Asked { headers: request.headers().clone(), query, source_ip, accept };
     let (reply, answer) = oneshot::channel();
     // A task of its own: a client that hangs up meanwhile must not stop what follows `$connect`.
     tokio::spawn(establish(api, asked, upgrade, reply));
@@ -165,10 +149,7 @@ enum Decision {
 
 fn decide(outcome: Result<Bytes, Failure>) -> Decision {
     let answer: Option<Value> = outcome.ok().and_then(|body| serde_json::from_slice(&body).ok());
-    let status = answer
-        .as_ref()
-        .and_then(|answer| answer.get("statusCode"))
-        .and_then(status_code);
+    let status = answer.as_ref().and_then(|answer| answer.get("statusCode")).and_then(status_code);
     let (Some(answer), Some(status)) = (answer, status) else {
         return Decision::Refuse(bad_gateway());
     };
@@ -179,20 +160,14 @@ fn decide(outcome: Result<Bytes, Failure>) -> Decision {
         let protocol = protocol.and_then(|(_, value)| HeaderValue::from_str(value.as_str()?).ok());
         return Decision::LetIn(protocol);
     }
-    let body = answer
-        .get("body")
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-        .to_string();
+    let body = answer.get("body").and_then(Value::as_str).unwrap_or_default().to_string();
     Decision::Refuse((status, body).into_response())
 }
 
 fn status_code(value: &Value) -> Option<StatusCode> {
     let number = value.as_u64().or_else(|| value.as_str()?.parse().ok())?;
     // 1xx would be no final answer to the client.
-    StatusCode::from_u16(u16::try_from(number).ok()?)
-        .ok()
-        .filter(|status| !status.is_informational())
+    StatusCode::from_u16(u16::try_from(number).ok()?).ok().filter(|status| !status.is_informational())
 }
 
 fn switching_protocols(accept: &str, protocol: Option<HeaderValue>) -> Response {
@@ -220,20 +195,12 @@ fn plain(message: &str) -> axum::Json<Value> {
 
 fn asks_for_upgrade(request: &Request) -> bool {
     let lists = |name, wanted: &str| {
-        let values = request
-            .headers()
-            .get_all(name)
-            .iter()
-            .filter_map(|value| value.to_str().ok());
-        values
-            .flat_map(|value| value.split(','))
-            .any(|item| item.trim().eq_ignore_ascii_case(wanted))
+        let values = request.headers().get_all(name).iter().filter_map(|value| value.to_str().ok());
+        values.flat_map(|value| value.split(',')).any(|item| item.trim().eq_ignore_ascii_case(wanted))
     };
     request.method() == Method::GET && lists(UPGRADE, "websocket") && lists(CONNECTION, "upgrade")
 }
 
 fn is_key(value: &HeaderValue) -> bool {
-    base64::prelude::BASE64_STANDARD
-        .decode(value.as_bytes())
-        .is_ok_and(|key| key.len() == 16)
+    base64::prelude::BASE64_STANDARD.decode(value.as_bytes()).is_ok_and(|key| key.len() == 16)
 }

@@ -35,11 +35,8 @@ pub struct HttpApi {
 pub async fn handle(api: Arc<HttpApi>, request: Request, source_ip: String) -> Response {
     let request_id = ids::gateway_id();
     let origin = request.headers().get(ORIGIN).cloned();
-    let preflight = api
-        .spec
-        .cors
-        .as_ref()
-        .and_then(|cors| cors::preflight(cors, request.method(), request.headers()));
+    let preflight =
+        api.spec.cors.as_ref().and_then(|cors| cors::preflight(cors, request.method(), request.headers()));
     let mut response = match preflight {
         Some(response) => response,
         None => {
@@ -64,16 +61,9 @@ async fn run(api: &HttpApi, request: Request, source_ip: &str, request_id: &str)
     let Ok(body) = to_bytes(body, BODY_MAX).await else {
         return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
     };
-    let entry = Entry {
-        api_id: &api.spec.api_id,
-        source_ip,
-        port: api.port,
-        request_id,
-    };
+    let entry = Entry { api_id: &api.spec.api_id, source_ip, port: api.port, request_id };
     let event = event(entry, &route, &parts, &body).to_string();
-    let pending = api
-        .functions
-        .invoke(&route.integration.function, Bytes::from(event));
+    let pending = api.functions.invoke(&route.integration.function, Bytes::from(event));
     let outcome = tokio::time::timeout(route.integration.timeout, pending.outcome()).await;
     response(outcome.unwrap_or(Err(Failure::TimedOut)))
 }

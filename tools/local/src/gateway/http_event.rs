@@ -57,20 +57,14 @@ pub fn event(entry: Entry<'_>, route: &Match<'_>, parts: &Parts, body: &Bytes) -
         members.insert("queryStringParameters".into(), query.into());
     }
     if !route.variables.is_empty() {
-        let variables = route
-            .variables
-            .iter()
-            .map(|(name, value)| (name.clone(), value.as_str().into()));
+        let variables = route.variables.iter().map(|(name, value)| (name.clone(), value.as_str().into()));
         members.insert("pathParameters".into(), Value::Object(variables.collect()));
     }
     if !body.is_empty() {
         let text = std::str::from_utf8(body).ok().filter(|_| is_text(&parts.headers));
         members.insert("isBase64Encoded".into(), text.is_none().into());
-        members.insert(
-            "body".into(),
-            text.map_or_else(|| BASE64_STANDARD.encode(body), str::to_string)
-                .into(),
-        );
+        members
+            .insert("body".into(), text.map_or_else(|| BASE64_STANDARD.encode(body), str::to_string).into());
     }
     event
 }
@@ -112,11 +106,7 @@ fn headers(entry: Entry<'_>, headers: &HeaderMap) -> Map<String, Value> {
         let hop_by_hop =
             ["connection", "upgrade", "transfer-encoding", "keep-alive", "te"].contains(&name.as_str());
         if name != COOKIE && !hop_by_hop && !name.as_str().starts_with("x-forwarded-") {
-            combine(
-                &mut all,
-                name.as_str(),
-                &String::from_utf8_lossy(value.as_bytes()),
-            );
+            combine(&mut all, name.as_str(), &String::from_utf8_lossy(value.as_bytes()));
         }
     }
     if !all.contains_key("x-amzn-trace-id") {
@@ -129,16 +119,10 @@ fn headers(entry: Entry<'_>, headers: &HeaderMap) -> Map<String, Value> {
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
-    let lines = headers
-        .get_all(COOKIE)
-        .iter()
-        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
+    let lines =
+        headers.get_all(COOKIE).iter().map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned());
     lines
-        .flat_map(|line| {
-            line.split(';')
-                .map(|cookie| cookie.trim().to_string())
-                .collect::<Vec<_>>()
-        })
+        .flat_map(|line| line.split(';').map(|cookie| cookie.trim().to_string()).collect::<Vec<_>>())
         .collect()
 }
 
@@ -152,16 +136,8 @@ fn combine(all: &mut Map<String, Value>, name: &str, value: &str) {
 
 /// Whether a body goes through as text; anything else is base64, forms included, as on AWS.
 fn is_text(headers: &HeaderMap) -> bool {
-    let kind = headers
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
-    let kind = kind
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let kind = headers.get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let kind = kind.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     let exact = ["application/json", "application/javascript", "application/xml"];
     kind.starts_with("text/")
         || exact.contains(&kind.as_str())

@@ -14,10 +14,9 @@ use crate::lambda::{Failure, Outcome};
 /// The response for how an invocation ended.
 pub fn response(outcome: Outcome) -> Response {
     match outcome {
-        Ok(body) => serde_json::from_slice(&body)
-            .ok()
-            .and_then(|answer| written(&answer))
-            .unwrap_or_else(internal),
+        Ok(body) => {
+            serde_json::from_slice(&body).ok().and_then(|answer| written(&answer)).unwrap_or_else(internal)
+        }
         Err(Failure::TimedOut) => message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable"),
         Err(Failure::Unhandled(_) | Failure::Crashed | Failure::NotStarted(_)) => internal(),
     }
@@ -38,18 +37,14 @@ fn written(answer: &Value) -> Option<Response> {
         return Some(axum::Json(answer).into_response());
     };
     let status = status.as_u64().or_else(|| status.as_str()?.parse().ok())?;
-    let status = StatusCode::from_u16(u16::try_from(status).ok()?)
-        .ok()
-        .filter(|status| !status.is_informational())?;
-    let mut response = Response::new(Body::from(body(answer)?));
+    let status =
+        StatusCode::from_u16(u16::try_from(status).ok()?).ok().filter(|status| !status.is_informational())?;
+    let body = body(answer)?;
+    let has_body = !body.is_empty();
+    let mut response = Response::new(Body::from(body));
     *response.status_mut() = status;
     let headers = response.headers_mut();
-    for (name, value) in answer
-        .get("headers")
-        .and_then(Value::as_object)
-        .into_iter()
-        .flatten()
-    {
+    for (name, value) in answer.get("headers").and_then(Value::as_object).into_iter().flatten() {
         let value = match value {
             Value::String(text) => text.clone(),
             Value::Bool(_) | Value::Number(_) => value.to_string(),
@@ -61,18 +56,10 @@ fn written(answer: &Value) -> Option<Response> {
             headers.insert(name, HeaderValue::from_bytes(value.as_bytes()).ok()?);
         }
     }
-    for cookie in answer
-        .get("cookies")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
-        headers.append(
-            SET_COOKIE,
-            HeaderValue::from_bytes(cookie.as_str()?.as_bytes()).ok()?,
-        );
+    for cookie in answer.get("cookies").and_then(Value::as_array).into_iter().flatten() {
+        headers.append(SET_COOKIE, HeaderValue::from_bytes(cookie.as_str()?.as_bytes()).ok()?);
     }
-    if !headers.contains_key(CONTENT_TYPE) {
+    if has_body && !headers.contains_key(CONTENT_TYPE) {
         headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
     }
     Some(response)
@@ -84,11 +71,7 @@ fn body(answer: &Value) -> Option<Vec<u8>> {
         Some(Value::String(text)) => text,
         Some(_) => return None,
     };
-    if answer
-        .get("isBase64Encoded")
-        .and_then(Value::as_bool)
-        .unwrap_or(false)
-    {
+    if answer.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false) {
         return BASE64_STANDARD.decode(text).ok();
     }
     Some(text.clone().into_bytes())
@@ -112,13 +95,9 @@ mod tests {
 
     #[test]
     fn an_answer_of_no_known_form_is_the_gateways_500() {
-        for answer in [
-            "",
-            "{",
-            r#"{"statusCode":"x"}"#,
-            r#"{"statusCode":200,"body":{}}"#,
-            r#"{"statusCode":99}"#,
-        ] {
+        for answer in
+            ["", "{", r#"{"statusCode":"x"}"#, r#"{"statusCode":200,"body":{}}"#, r#"{"statusCode":99}"#]
+        {
             assert_eq!(of(answer).status(), 500, "{answer}");
         }
         assert_eq!(response(Err(Failure::TimedOut)).status(), 503);

@@ -26,23 +26,12 @@ pub fn find<'a>(routes: &'a BTreeMap<String, Integration>, method: &str, path: &
             return None;
         }
         let (rank, variables) = compare(pattern, path)?;
-        Some((
-            (rank, wanted == "ANY"),
-            Match {
-                key,
-                integration,
-                variables,
-            },
-        ))
+        Some(((rank, wanted == "ANY"), Match { key, integration, variables }))
     });
     let best = fits.min_by_key(|(rank, _)| *rank).map(|(_, found)| found);
     best.or_else(|| {
         let (key, integration) = routes.get_key_value("$default")?;
-        Some(Match {
-            key,
-            integration,
-            variables: Vec::new(),
-        })
+        Some(Match { key, integration, variables: Vec::new() })
     })
 }
 
@@ -86,10 +75,7 @@ mod tests {
             "$default",
         ];
         let routes = keys.map(|key| {
-            let integration = Integration {
-                function: "f".into(),
-                timeout: std::time::Duration::ZERO,
-            };
+            let integration = Integration { function: "f".into(), timeout: std::time::Duration::ZERO };
             (key.to_string(), integration)
         });
         find(&routes.into(), method, path).map(|found| (found.key.to_string(), found.variables))
@@ -100,18 +86,9 @@ mod tests {
         let none = Vec::new;
         let id = |value: &str| vec![("id".to_string(), value.to_string())];
         assert_eq!(route("GET", "/things"), Some(("GET /things".into(), none())));
-        assert_eq!(
-            route("GET", "/things/new"),
-            Some(("GET /things/new".into(), none()))
-        );
-        assert_eq!(
-            route("GET", "/things/a%20b"),
-            Some(("GET /things/{id}".into(), id("a b")))
-        );
-        assert_eq!(
-            route("POST", "/things/7/parts"),
-            Some(("POST /things/{id}/parts".into(), id("7")))
-        );
+        assert_eq!(route("GET", "/things/new"), Some(("GET /things/new".into(), none())));
+        assert_eq!(route("GET", "/things/a%20b"), Some(("GET /things/{id}".into(), id("a b"))));
+        assert_eq!(route("POST", "/things/7/parts"), Some(("POST /things/{id}/parts".into(), id("7"))));
         assert_eq!(
             route("PUT", "/any/a/b"),
             Some(("ANY /any/{rest+}".into(), vec![("rest".into(), "a/b".into())]))
@@ -120,12 +97,8 @@ mod tests {
 
     #[test]
     fn what_fits_nowhere_goes_to_default() {
-        for (method, path) in [
-            ("POST", "/things"),
-            ("GET", "/things/"),
-            ("GET", "/things/1/2"),
-            ("GET", "/"),
-        ] {
+        for (method, path) in [("POST", "/things"), ("GET", "/things/"), ("GET", "/things/1/2"), ("GET", "/")]
+        {
             assert_eq!(route(method, path).unwrap().0, "$default", "{method} {path}");
         }
     }

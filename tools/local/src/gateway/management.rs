@@ -55,10 +55,7 @@ async fn handle(State(management): State<Arc<Management>>, request: Request) -> 
             management.posts.count(size, response.status().as_u16());
             response
         }
-        Method::GET => management
-            .connections
-            .get(&id)
-            .map_or_else(gone, |connection| show(&connection)),
+        Method::GET => management.connections.get(&id).map_or_else(gone, |connection| show(&connection)),
         Method::DELETE => match management.connections.get(&id) {
             Some(connection) => {
                 // Gone at once: a post that follows must get 410.
@@ -97,11 +94,7 @@ impl Management {
             Ok(text) => Message::Text(text),
             Err(_) => Message::Binary(body),
         };
-        if connection.send(frame) {
-            StatusCode::OK.into_response()
-        } else {
-            throttled()
-        }
+        if connection.send(frame) { StatusCode::OK.into_response() } else { throttled() }
     }
 }
 
@@ -129,28 +122,15 @@ fn gone() -> Response {
 }
 
 fn throttled() -> Response {
-    error(
-        StatusCode::TOO_MANY_REQUESTS,
-        "LimitExceededException",
-        "Limit exceeded",
-    )
+    error(StatusCode::TOO_MANY_REQUESTS, "LimitExceededException", "Limit exceeded")
 }
 
 fn too_large() -> Response {
-    error(
-        StatusCode::PAYLOAD_TOO_LARGE,
-        "PayloadTooLargeException",
-        "Message too long",
-    )
+    error(StatusCode::PAYLOAD_TOO_LARGE, "PayloadTooLargeException", "Message too long")
 }
 
 fn error(status: StatusCode, kind: &'static str, message: &str) -> Response {
-    (
-        status,
-        [("x-amzn-errortype", kind)],
-        axum::Json(json!({"message": message})),
-    )
-        .into_response()
+    (status, [("x-amzn-errortype", kind)], axum::Json(json!({"message": message}))).into_response()
 }
 
 #[cfg(test)]

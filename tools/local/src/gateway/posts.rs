@@ -29,11 +29,8 @@ impl Posts {
     /// As `/_local/posts` shows them.
     pub fn as_json(&self) -> Value {
         let counters = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let by_status: serde_json::Map<_, _> = counters
-            .by_status
-            .iter()
-            .map(|(status, count)| (status.to_string(), json!(count)))
-            .collect();
+        let by_status: serde_json::Map<_, _> =
+            counters.by_status.iter().map(|(status, count)| (status.to_string(), json!(count))).collect();
         json!({"posts": counters.posts, "bytes": counters.bytes, "by_status": by_status})
     }
 }

@@ -50,16 +50,8 @@ impl Connection {
         let (ending, ended) = watch::channel(None);
         let last_active = AtomicU64::new(now_ms());
         (
-            Arc::new(Self {
-                origin,
-                frames,
-                ending,
-                last_active,
-            }),
-            SocketSide {
-                frames: to_send,
-                ending: ended,
-            },
+            Arc::new(Self { origin, frames, ending, last_active }),
+            SocketSide { frames: to_send, ending: ended },
         )
     }
 
@@ -106,8 +98,7 @@ impl Registry {
 
     /// Lets a connection in.
     pub fn add(&self, connection: &Arc<Connection>) {
-        self.open()
-            .insert(connection.origin.connection_id.clone(), connection.clone());
+        self.open().insert(connection.origin.connection_id.clone(), connection.clone());
     }
 
     /// The connection with this id.

@@ -78,10 +78,7 @@ impl Origin {
         };
         for (name, value) in headers {
             if !["connection", "upgrade", "content-length", "x-forwarded-for"].contains(&name.as_str()) {
-                add(
-                    client_case(name.as_str()),
-                    &String::from_utf8_lossy(value.as_bytes()),
-                );
+                add(client_case(name.as_str()), &String::from_utf8_lossy(value.as_bytes()));
             }
         }
         add("X-Amzn-Trace-Id".into(), &trace_root());
@@ -96,10 +93,7 @@ impl Origin {
         let request_id = gateway_id();
         let mut context = self.context(route, "MESSAGE", &request_id);
         context.insert("messageId".into(), gateway_id().into());
-        (
-            json!({"requestContext": context, "body": body, "isBase64Encoded": false}),
-            request_id,
-        )
+        (json!({"requestContext": context, "body": body, "isBase64Encoded": false}), request_id)
     }
 
     /// The event of the end.
@@ -129,9 +123,7 @@ fn client_case(name: &str) -> String {
         "websocket" => "WebSocket".to_string(),
         _ => {
             let mut letters = word.chars();
-            letters
-                .next()
-                .map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
+            letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
         }
     });
     words.collect::<Vec<_>>().join("-")

@@ -23,10 +23,7 @@ pub fn of(spec: &FunctionSpec, setup: &Setup, sandbox: &str) -> BTreeMap<String,
         ("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", spec.name)),
         ("AWS_LAMBDA_LOG_STREAM_NAME", sandbox.to_string()),
         // The sandbox's id as a path prefix: one port serves them all.
-        (
-            "AWS_LAMBDA_RUNTIME_API",
-            format!("http://127.0.0.1:{}/{sandbox}", setup.runtime_api_port),
-        ),
+        ("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/{sandbox}", setup.runtime_api_port)),
         ("_HANDLER", spec.handler.clone()),
         ("LAMBDA_TASK_ROOT", setup.binaries.display().to_string()),
         ("LANG", "en_US.UTF-8".into()),

@@ -79,21 +79,12 @@ impl Host {
     /// A host for these functions; starts nothing yet.
     pub fn new(functions: Vec<FunctionSpec>, setup: Setup, faults: &Arc<Faults>) -> Arc<Self> {
         let setup = Arc::new(setup);
-        let sandboxes = Arc::new(Sandboxes {
-            live: Mutex::default(),
-            ended: watch::Sender::new(false),
-        });
+        let sandboxes = Arc::new(Sandboxes { live: Mutex::default(), ended: watch::Sender::new(false) });
         let pools = functions.into_iter().map(|spec| {
             let folder = spec.folder.clone();
-            (
-                folder,
-                Arc::new(Pool::new(spec, setup.clone(), faults.clone(), sandboxes.clone())),
-            )
+            (folder, Arc::new(Pool::new(spec, setup.clone(), faults.clone(), sandboxes.clone())))
         });
-        Arc::new(Self {
-            pools: pools.collect(),
-            sandboxes,
-        })
+        Arc::new(Self { pools: pools.collect(), sandboxes })
     }
 
     /// Every function's folder.
@@ -111,10 +102,7 @@ impl Host {
         for sandbox in self.sandboxes.live().values() {
             sandbox.note_memory();
         }
-        let figures = self
-            .pools
-            .iter()
-            .map(|(name, pool)| (name.clone(), pool.metrics.as_json()));
+        let figures = self.pools.iter().map(|(name, pool)| (name.clone(), pool.metrics.as_json()));
         Value::Object(figures.collect::<Map<_, _>>())
     }
 
@@ -147,9 +135,7 @@ impl Invoker for Host {
             None => {
                 let (reply, pending) = Pending::new();
                 // The receiver is right here: nobody else can have dropped it.
-                let _ = reply.send(Err(Failure::NotStarted(format!(
-                    "there is no function {function}"
-                ))));
+                let _ = reply.send(Err(Failure::NotStarted(format!("there is no function {function}"))));
                 pending
             }
         }

@@ -10,11 +10,7 @@ use crate::error::{Context, Result};
 /// Opens `STATE_DIR/logs/<name>.log` for appending.
 pub fn open(folder: &Path, name: &str) -> Result<File> {
     let path = folder.join(format!("{name}.log"));
-    OpenOptions::new()
-        .create(true)
-        .append(true)
-        .open(&path)
-        .context(path.display())
+    OpenOptions::new().create(true).append(true).open(&path).context(path.display())
 }
 
 /// Both outputs of a process into one log.

@@ -106,10 +106,7 @@ mod tests {
     #[test]
     fn percentiles_are_of_what_was_added() {
         let metrics = Metrics::default();
-        assert_eq!(
-            metrics.as_json()["init_ms"],
-            json!({"min": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0})
-        );
+        assert_eq!(metrics.as_json()["init_ms"], json!({"min": 0.0, "p50": 0.0, "p99": 0.0, "max": 0.0}));
         (1..=100).for_each(|ms| metrics.answered(Duration::from_millis(ms)));
         assert_eq!(
             metrics.as_json()["duration_ms"],

@@ -46,14 +46,7 @@ impl Pool {
         faults: Arc<Faults>,
         sandboxes: Arc<Sandboxes>,
     ) -> Self {
-        Self {
-            spec,
-            metrics: Metrics::default(),
-            faults,
-            setup,
-            sandboxes,
-            idle: Mutex::default(),
-        }
+        Self { spec, metrics: Metrics::default(), faults, setup, sandboxes, idle: Mutex::default() }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Arc<Sandbox>)>> {

@@ -73,15 +73,8 @@ async fn response(
     if body.len() > ANSWER_MAX {
         let message = format!("Exceeded maximum allowed payload size ({ANSWER_MAX} bytes).");
         let failed = sandbox.answer(&id, Err(Failure::Unhandled(message.clone())));
-        let status = if failed {
-            StatusCode::PAYLOAD_TOO_LARGE
-        } else {
-            StatusCode::BAD_REQUEST
-        };
-        return (
-            status,
-            json_body(&json!({"errorMessage": message, "errorType": "RequestEntityTooLarge"})),
-        )
+        let status = if failed { StatusCode::PAYLOAD_TOO_LARGE } else { StatusCode::BAD_REQUEST };
+        return (status, json_body(&json!({"errorMessage": message, "errorType": "RequestEntityTooLarge"})))
             .into_response();
     }
     accepted(sandbox.answer(&id, Ok(body)))
@@ -109,10 +102,7 @@ async fn init_error(State(host): State<Arc<Host>>, Path(sandbox): Path<String>) 
 /// Only the type is kept: the message may hold what no log may.
 fn error_type(body: &[u8]) -> String {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
-    let kind = parsed
-        .as_ref()
-        .and_then(|error| error.get("errorType"))
-        .and_then(Value::as_str);
+    let kind = parsed.as_ref().and_then(|error| error.get("errorType")).and_then(Value::as_str);
     kind.unwrap_or("Unhandled").to_string()
 }
 
@@ -125,16 +115,8 @@ fn accepted(found: bool) -> Response {
 }
 
 fn refused(status: StatusCode, kind: &str) -> Response {
-    let message = if kind == "InvalidRequestID" {
-        "Invalid request ID"
-    } else {
-        kind
-    };
-    (
-        status,
-        json_body(&json!({"errorMessage": message, "errorType": kind})),
-    )
-        .into_response()
+    let message = if kind == "InvalidRequestID" { "Invalid request ID" } else { kind };
+    (status, json_body(&json!({"errorMessage": message, "errorType": kind}))).into_response()
 }
 
 fn json_body(value: &Value) -> axum::Json<&Value> {

@@ -27,11 +27,7 @@ pub struct Job {
 impl Job {
     /// A new invocation.
     pub fn new(event: Bytes, reply: oneshot::Sender<Outcome>) -> Self {
-        Self {
-            request_id: ids::uuid().to_string(),
-            event,
-            reply,
-        }
+        Self { request_id: ids::uuid().to_string(), event, reply }
     }
 
     /// Ends it.
@@ -89,13 +85,7 @@ impl Sandbox {
     /// A sandbox whose process is about to be started.
     pub fn new(pool: &Arc<Pool>, kill: mpsc::UnboundedSender<Failure>) -> Arc<Self> {
         let id = ids::uuid().simple().to_string();
-        Arc::new(Self {
-            id,
-            pool: pool.clone(),
-            born: Instant::now(),
-            kill,
-            state: Mutex::default(),
-        })
+        Arc::new(Self { id, pool: pool.clone(), born: Instant::now(), kill, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -154,12 +144,7 @@ impl Sandbox {
         if let Some(after) = self.pool.faults.take_kill(&self.pool.spec.folder) {
             timers.push(self.kill_after(after, &request_id, Failure::Crashed));
         }
-        state.running = Some(Running {
-            request_id,
-            reply: job.reply,
-            since: Instant::now(),
-            timers,
-        });
+        state.running = Some(Running { request_id, reply: job.reply, since: Instant::now(), timers });
         Event {
             request_id: job.request_id,
             deadline_ms: now_ms() + u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX / 2),
@@ -174,11 +159,7 @@ impl Sandbox {
         tokio::spawn(async move {
             tokio::time::sleep(after).await;
             // An answer may have come in the same instant: the next invocation is not to blame.
-            let running = sandbox
-                .state()
-                .running
-                .as_ref()
-                .map(|running| running.request_id.clone());
+            let running = sandbox.state().running.as_ref().map(|running| running.request_id.clone());
             if running.as_deref() == Some(&request_id) {
                 sandbox.kill(why);
             }

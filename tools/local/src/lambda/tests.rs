@@ -58,10 +58,7 @@ async fn stage() -> Stage {
 
 impl Stage {
     async fn call(&self, event: Value) -> Outcome {
-        self.host
-            .invoke("echo", Bytes::from(event.to_string()))
-            .outcome()
-            .await
+        self.host.invoke("echo", Bytes::from(event.to_string())).outcome().await
     }
 
     async fn echo(&self, event: Value) -> Value {
@@ -78,19 +75,9 @@ async fn a_warm_process_is_used_again_and_a_busy_one_is_not_waited_for() {
     let stage = stage().await;
     let first = stage.echo(json!({})).await;
     assert_eq!(stage.echo(json!({})).await["pid"], first["pid"]);
-    let (one, two) = tokio::join!(
-        stage.echo(json!({"sleep": 0.3})),
-        stage.echo(json!({"sleep": 0.3}))
-    );
+    let (one, two) = tokio::join!(stage.echo(json!({"sleep": 0.3})), stage.echo(json!({"sleep": 0.3})));
     assert_ne!(one["pid"], two["pid"]);
-    assert_eq!(
-        (
-            stage.figure("invocations"),
-            stage.figure("cold_starts"),
-            stage.figure("errors")
-        ),
-        (4, 2, 0)
-    );
+    assert_eq!((stage.figure("invocations"), stage.figure("cold_starts"), stage.figure("errors")), (4, 2, 0));
     assert!(stage.figure("max_rss_bytes") > 1_000_000);
     stage.host.stop().await;
 }
@@ -104,20 +91,8 @@ async fn a_function_gets_the_templates_and_lambdas_environment_only() {
     assert_eq!(environment.get("HOME"), None);
     assert_eq!(environment.get("CARGO_MANIFEST_DIR"), None);
     let headers = stage.echo(json!({})).await["headers"].clone();
-    assert!(
-        headers["lambda-runtime-trace-id"]
-            .as_str()
-            .unwrap()
-            .starts_with("Root=1-")
-    );
-    assert!(
-        headers["lambda-runtime-deadline-ms"]
-            .as_str()
-            .unwrap()
-            .parse::<u64>()
-            .unwrap()
-            > 0
-    );
+    assert!(headers["lambda-runtime-trace-id"].as_str().unwrap().starts_with("Root=1-"));
+    assert!(headers["lambda-runtime-deadline-ms"].as_str().unwrap().parse::<u64>().unwrap() > 0);
     stage.host.stop().await;
 }
 
@@ -125,28 +100,18 @@ async fn a_function_gets_the_templates_and_lambdas_environment_only() {
 async fn every_way_to_fail_is_an_error_and_the_next_call_works() {
     let stage = stage().await;
     assert_eq!(stage.call(json!({"exit": 3})).await, Err(Failure::Crashed));
-    assert_eq!(
-        stage.call(json!({"fail": "Kind"})).await,
-        Err(Failure::Unhandled("Kind".into()))
-    );
+    assert_eq!(stage.call(json!({"fail": "Kind"})).await, Err(Failure::Unhandled("Kind".into())));
     assert_eq!(stage.call(json!({"sleep": 30})).await, Err(Failure::TimedOut));
     stage.echo(json!({})).await;
     assert_eq!((stage.figure("invocations"), stage.figure("errors")), (4, 3));
-    assert!(matches!(
-        stage.host.invoke("nobody", Bytes::new()).outcome().await,
-        Err(Failure::NotStarted(_))
-    ));
+    assert!(matches!(stage.host.invoke("nobody", Bytes::new()).outcome().await, Err(Failure::NotStarted(_))));
     stage.host.stop().await;
 }
 
 #[tokio::test]
 async fn a_kill_strikes_one_invocation_and_an_early_end_uses_its_mark_up() {
     let stage = stage().await;
-    let kill = |after_ms| Fault::KillFunction {
-        function: "echo".into(),
-        after_ms,
-        times: 1,
-    };
+    let kill = |after_ms| Fault::KillFunction { function: "echo".into(), after_ms, times: 1 };
     stage.faults.arm(kill(100));
     assert_eq!(stage.call(json!({"sleep": 0.5})).await, Err(Failure::Crashed));
     stage.faults.arm(kill(300));
@@ -159,20 +124,12 @@ async fn a_kill_strikes_one_invocation_and_an_early_end_uses_its_mark_up() {
 #[tokio::test]
 async fn calls_reach_functions_in_the_order_they_were_made() {
     let stage = stage().await;
-    let pending: Vec<_> = (0..5)
-        .map(|n| {
-            stage
-                .host
-                .invoke("echo", Bytes::from(json!({"n": n}).to_string()))
-        })
-        .collect();
+    let pending: Vec<_> =
+        (0..5).map(|n| stage.host.invoke("echo", Bytes::from(json!({"n": n}).to_string()))).collect();
     for (n, pending) in pending.into_iter().enumerate() {
         let answer: Value = serde_json::from_slice(&pending.outcome().await.unwrap()).unwrap();
         assert_eq!(answer["event"]["n"], n);
     }
     stage.host.stop().await;
-    assert!(
-        stage.call(json!({})).await.is_err(),
-        "a stopped host starts nothing"
-    );
+    assert!(stage.call(json!({})).await.is_err(), "a stopped host starts nothing");
 }

@@ -44,9 +44,5 @@ pub fn decide(asked: &Asked, calls: &Calls) -> Answer {
 }
 
 fn friendly(text: &str) -> String {
-    if text.is_empty() {
-        "Hello! How can I help?".into()
-    } else {
-        format!("Thank you for writing: {text}")
-    }
+    if text.is_empty() { "Hello! How can I help?".into() } else { format!("Thank you for writing: {text}") }
 }

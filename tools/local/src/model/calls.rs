@@ -34,9 +34,7 @@ impl Calls {
     /// Whether these messages were not seen here before.
     pub fn is_first(&self, messages: &[Value]) -> bool {
         let mut hasher = DefaultHasher::new();
-        messages
-            .iter()
-            .for_each(|message| message.to_string().hash(&mut hasher));
+        messages.iter().for_each(|message| message.to_string().hash(&mut hasher));
         self.books().failed_once.insert(hasher.finish())
     }
 

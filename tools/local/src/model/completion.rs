@@ -17,12 +17,7 @@ impl Head {
     /// The head of a new answer; `usage`: whether the stream ends with it.
     pub fn new(model: &str, usage: bool) -> Self {
         let id = format!("chatcmpl-{}", crate::ids::uuid().simple());
-        Self {
-            id,
-            created: crate::clock::now_ms() / 1000,
-            model: model.to_string(),
-            usage,
-        }
+        Self { id, created: crate::clock::now_ms() / 1000, model: model.to_string(), usage }
     }
 
     /// A chunk with a piece of the message, or its end.
@@ -35,8 +30,7 @@ impl Head {
 
     /// The chunk with the usage, where it was asked for.
     pub fn usage(&self, prompt: u64, completion: u64) -> Option<Bytes> {
-        self.usage
-            .then(|| self.event(&json!([]), usage(prompt, completion)))
+        self.usage.then(|| self.event(&json!([]), usage(prompt, completion)))
     }
 
     fn event(&self, choices: &Value, usage: Value) -> Bytes {

@@ -56,9 +56,9 @@ pub fn parse(text: &str) -> Directive {
         ("/tokens", [count, rate]) => tokens(count, rate),
         ("/system", []) => Directive::System,
         ("/history", []) => Directive::History,
-        ("/slow", [ms]) => ms
-            .parse()
-            .map_or(Directive::None, |ms| Directive::Slow(Duration::from_millis(ms))),
+        ("/slow", [ms]) => {
+            ms.parse().map_or(Directive::None, |ms| Directive::Slow(Duration::from_millis(ms)))
+        }
         ("/error", [kind]) => error(kind, false),
         ("/error", [kind, "once"]) => error(kind, true),
         _ => Directive::None,
@@ -102,10 +102,7 @@ mod tests {
                 "/tool lookup {\"a\": [1, \"ü\"]}",
                 Directive::Tool("lookup".into(), "{\"a\": [1, \"ü\"]}".into()),
             ),
-            (
-                "/tool lookup not JSON",
-                Directive::Tool("lookup".into(), "not JSON".into()),
-            ),
+            ("/tool lookup not JSON", Directive::Tool("lookup".into(), "not JSON".into())),
             ("/tool lookup", Directive::Tool("lookup".into(), String::new())),
             ("/system", Directive::System),
             ("/history", Directive::History),

@@ -26,20 +26,12 @@ enum Kind {
 impl Pieces {
     /// The words `w1 … wN`.
     pub fn words(count: u64, rate: f64) -> Self {
-        Self {
-            kind: Kind::Words(count),
-            rate,
-            next: 0,
-        }
+        Self { kind: Kind::Words(count), rate, next: 0 }
     }
 
     /// A text in pieces of about a word.
     pub fn text(text: impl Into<String>) -> Self {
-        Self {
-            kind: Kind::Text(text.into(), 0),
-            rate: 0.0,
-            next: 0,
-        }
+        Self { kind: Kind::Text(text.into(), 0), rate: 0.0, next: 0 }
     }
 
     /// How long after the first piece the next one is due: counted from the start, so that delays do

@@ -22,11 +22,7 @@ impl Asked {
         let body: Value = serde_json::from_slice(body).ok()?;
         let flag = |pointer: &str| body.pointer(pointer).and_then(Value::as_bool).unwrap_or(false);
         Some(Self {
-            model: body
-                .get("model")
-                .and_then(Value::as_str)
-                .unwrap_or("development")
-                .to_string(),
+            model: body.get("model").and_then(Value::as_str).unwrap_or("development").to_string(),
             messages: body.get("messages")?.as_array()?.clone(),
             stream: flag("/stream"),
             usage: flag("/stream_options/include_usage"),
@@ -35,37 +31,20 @@ impl Asked {
 
     /// The last user message.
     pub fn last_user(&self) -> String {
-        self.messages
-            .iter()
-            .rev()
-            .find(|message| role(message) == "user")
-            .map(content)
-            .unwrap_or_default()
+        self.messages.iter().rev().find(|message| role(message) == "user").map(content).unwrap_or_default()
     }
 
     /// What tools answered since the last user message.
     pub fn tool_results(&self) -> Option<String> {
-        let since = self
-            .messages
-            .iter()
-            .rposition(|message| role(message) == "user")
-            .map_or(0, |at| at + 1);
-        let results: Vec<String> = self
-            .messages
-            .iter()
-            .skip(since)
-            .filter(|message| role(message) == "tool")
-            .map(content)
-            .collect();
+        let since = self.messages.iter().rposition(|message| role(message) == "user").map_or(0, |at| at + 1);
+        let results: Vec<String> =
+            self.messages.iter().skip(since).filter(|message| role(message) == "tool").map(content).collect();
         (!results.is_empty()).then(|| results.join("\n"))
     }
 
     /// The system prompt.
     pub fn system(&self) -> String {
-        let prompts = self
-            .messages
-            .iter()
-            .filter(|message| matches!(role(message), "system" | "developer"));
+        let prompts = self.messages.iter().filter(|message| matches!(role(message), "system" | "developer"));
         prompts.map(content).collect::<Vec<_>>().join("\n\n")
     }
 
@@ -84,11 +63,8 @@ impl Asked {
 
     /// How many tokens the prompt counts: its words.
     pub fn prompt_tokens(&self) -> u64 {
-        let words: usize = self
-            .messages
-            .iter()
-            .map(|message| content(message).split_whitespace().count())
-            .sum();
+        let words: usize =
+            self.messages.iter().map(|message| content(message).split_whitespace().count()).sum();
         words.max(1) as u64
     }
 }
@@ -101,10 +77,7 @@ fn role(message: &Value) -> &str {
 fn content(message: &Value) -> String {
     match message.get("content") {
         Some(Value::String(text)) => text.clone(),
-        Some(Value::Array(parts)) => parts
-            .iter()
-            .filter_map(|part| part.get("text")?.as_str())
-            .collect(),
+        Some(Value::Array(parts)) => parts.iter().filter_map(|part| part.get("text")?.as_str()).collect(),
         _ => String::new(),
     }
 }

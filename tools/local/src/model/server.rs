@@ -44,11 +44,7 @@ struct Running {
 impl ModelServer {
     /// A model for this port; starts nothing yet.
     pub fn new(port: u16) -> Self {
-        Self {
-            port,
-            calls: Arc::default(),
-            running: Mutex::default(),
-        }
+        Self { port, calls: Arc::default(), running: Mutex::default() }
     }
 
     /// Starts it, where it is down.
@@ -66,9 +62,7 @@ impl ModelServer {
             // It fails only before `started` was told, which is seen there.
             drop(result);
         });
-        start
-            .await
-            .unwrap_or_else(|_| Err(Error::new("the model does not start")))?;
+        start.await.unwrap_or_else(|_| Err(Error::new("the model does not start")))?;
         *running = Some(Running { stop, thread });
         Ok(())
     }
@@ -89,10 +83,7 @@ fn host(
     stopped: oneshot::Receiver<()>,
     started: oneshot::Sender<Result<()>>,
 ) -> Result<()> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("the model")?;
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().context("the model")?;
     runtime.block_on(async {
         let listener = match listen(port, "development model") {
             Ok(listener) => listener,
@@ -146,28 +137,17 @@ async fn complete(State(calls): State<Arc<Calls>>, body: Bytes) -> Response {
             refusal(status)
         }
         Answer::Error(kind) => broken(kind, head, call),
-        Answer::Text(pieces, pause) if asked.stream => event_stream(Body::from_stream(events::text(
-            head,
-            call,
-            pieces,
-            pause,
-            Ending::Whole,
-        ))),
+        Answer::Text(pieces, pause) if asked.stream => {
+            event_stream(Body::from_stream(events::text(head, call, pieces, pause, Ending::Whole)))
+        }
         Answer::Tool { name, arguments } if asked.stream => {
             let events = events::tool(&head, &mut call, &name, &arguments);
-            event_stream(Body::from_stream(stream::iter(
-                events.into_iter().map(Ok::<_, Error>),
-            )))
+            event_stream(Body::from_stream(stream::iter(events.into_iter().map(Ok::<_, Error>))))
         }
         Answer::Text(pieces, pause) => {
             tokio::time::sleep(pause).await;
             let text = collect(pieces, &mut call).await;
-            whole(
-                &head,
-                call,
-                &json!({"role": "assistant", "content": text}),
-                "stop",
-            )
+            whole(&head, call, &json!({"role": "assistant", "content": text}), "stop")
         }
         Answer::Tool { name, arguments } => {
             call.completion_tokens = arguments.split_whitespace().count() as u64 + 1;
@@ -218,9 +198,7 @@ fn broken(kind: ErrorKind, head: Head, mut call: Call) -> Response {
         }
         ErrorKind::Garbage | ErrorKind::Status(_) => {
             call.failed();
-            event_stream(Body::from(Bytes::from_static(
-                b"\x00\xff<<<garbage>>>\xfe{not: json\r\n\x80\x81",
-            )))
+            event_stream(Body::from(Bytes::from_static(b"\x00\xff<<<garbage>>>\xfe{not: json\r\n\x80\x81")))
         }
     }
 }
@@ -231,17 +209,11 @@ fn event_stream(body: Body) -> Response {
 
 fn refusal(status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = if status.is_client_error() {
-        "invalid_request_error"
-    } else {
-        "server_error"
-    };
+    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
     let body = json!({"error": {"message": "refused on purpose", "type": kind, "param": null, "code": null}});
     let mut response = (status, axum::Json(body)).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
-        response
-            .headers_mut()
-            .insert("retry-after", http::HeaderValue::from_static("1"));
+        response.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
     }
     response
 }

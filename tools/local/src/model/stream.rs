@@ -77,9 +77,7 @@ impl State {
         }
         let Some(started) = self.started else {
             self.started = Some(Instant::now());
-            return Some(Ok(self
-                .head
-                .chunk(&json!({"role": "assistant", "content": ""}), None)));
+            return Some(Ok(self.head.chunk(&json!({"role": "assistant", "content": ""}), None)));
         };
         if self.ending == Ending::Cut && self.pieces.given() == BEFORE_THE_CUT {
             self.over = true;
@@ -110,10 +108,8 @@ pub fn tool(head: &Head, call: &mut Call, name: &str, arguments: &str) -> Vec<By
     if let Some(members) = first.as_object_mut() {
         members.insert("index".into(), 0.into());
     }
-    let mut events = vec![head.chunk(
-        &json!({"role": "assistant", "content": null, "tool_calls": [first]}),
-        None,
-    )];
+    let mut events =
+        vec![head.chunk(&json!({"role": "assistant", "content": null, "tool_calls": [first]}), None)];
     for piece in Pieces::text(arguments) {
         let part = json!({"index": 0, "function": {"arguments": piece}});
         events.push(head.chunk(&json!({"tool_calls": [part]}), None));

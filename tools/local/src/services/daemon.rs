@@ -57,11 +57,7 @@ impl Plan {
     /// Starts it; its output goes to `STATE_DIR/logs/<name>.log`.
     pub fn start(self, logs: &Path) -> Result<Daemon> {
         let log = logs.join(format!("{}.log", self.name));
-        let file = std::fs::OpenOptions::new()
-            .create(true)
-            .append(true)
-            .open(&log)
-            .context(log.display())?;
+        let file = std::fs::OpenOptions::new().create(true).append(true).open(&log).context(log.display())?;
         let twin = file.try_clone().context(log.display())?;
         let signal = match self.stop_signal {
             Signal::INT => "INT",
@@ -74,10 +70,7 @@ impl Plan {
             .arg(self.program)
             .args(self.arguments)
             .env_clear()
-            .env(
-                "PATH",
-                "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
-            )
+            .env("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin")
             .env("LANG", "C.UTF-8")
             .envs(self.environment)
             .current_dir(self.folder)
@@ -88,11 +81,7 @@ impl Plan {
             .kill_on_drop(true)
             .spawn()
             .context(self.name)?;
-        Ok(Daemon {
-            name: self.name,
-            child,
-            stop_signal: self.stop_signal,
-        })
+        Ok(Daemon { name: self.name, child, stop_signal: self.stop_signal })
     }
 }
 

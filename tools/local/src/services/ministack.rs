@@ -57,10 +57,6 @@ pub async fn start(config: &Config, client: &SqsClient) -> Result<Daemon> {
         stop_signal: Signal::TERM,
     };
     let mut daemon = plan.start(&config.logs())?;
-    daemon
-        .until_ready(START_LIMIT, || async {
-            client.call("ListQueues", &json!({})).await.is_ok()
-        })
-        .await?;
+    daemon.until_ready(START_LIMIT, || async { client.call("ListQueues", &json!({})).await.is_ok() }).await?;
     Ok(daemon)
 }

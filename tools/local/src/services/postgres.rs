@@ -70,12 +70,7 @@ impl Postgres {
             }),
         };
         let external = config.database_url.clone();
-        Ok(Self {
-            private,
-            external,
-            secrets: secrets.clone(),
-            running: Mutex::default(),
-        })
+        Ok(Self { private, external, secrets: secrets.clone(), running: Mutex::default() })
     }
 
     /// Whether the database is on a server of somebody else.
@@ -116,9 +111,7 @@ impl Postgres {
             private.installation.prepare(&self.password("postgres")).await?;
             let mut daemon = private.plan().start(&private.logs)?;
             let port = private.port;
-            daemon
-                .until_ready(START_LIMIT, || takes_connections(port))
-                .await?;
+            daemon.until_ready(START_LIMIT, || takes_connections(port)).await?;
             *running = Some(daemon);
         }
         Ok(())
@@ -148,19 +141,12 @@ impl Postgres {
 
 impl Private {
     fn url(&self, role: &str, password: &str, database: &str) -> String {
-        format!(
-            "postgres://{role}:{password}@127.0.0.1:{}/{database}?sslmode=disable",
-            self.port
-        )
+        format!("postgres://{role}:{password}@127.0.0.1:{}/{database}?sslmode=disable", self.port)
     }
 
     fn plan(&self) -> Plan {
         let mut arguments = vec!["-D".into(), OWN_FOLDER.into(), "-p".into(), self.port.to_string()];
-        arguments.extend(
-            SETTINGS
-                .iter()
-                .flat_map(|setting| ["-c".to_string(), (*setting).to_string()]),
-        );
+        arguments.extend(SETTINGS.iter().flat_map(|setting| ["-c".to_string(), (*setting).to_string()]));
         Plan {
             name: "postgres",
             program: self.installation.program("postgres"),
@@ -175,9 +161,7 @@ impl Private {
 
 /// The same server and database under another login.
 fn with_login(url: &str, role: &str, password: &str) -> Result<String> {
-    let (scheme, rest) = url
-        .split_once("://")
-        .ok_or_else(|| Error::new("DATABASE_URL is no URL"))?;
+    let (scheme, rest) = url.split_once("://").ok_or_else(|| Error::new("DATABASE_URL is no URL"))?;
     let end = rest.find(['/', '?']).unwrap_or(rest.len());
     let (authority, path) = rest.split_at(end);
     let host = authority.rsplit('@').next().unwrap_or(authority);
@@ -204,10 +188,7 @@ mod tests {
     #[test]
     fn a_login_is_put_into_a_url() {
         let cases = [
-            (
-                "postgres://a:b@db:5432/x?sslmode=require",
-                "postgres://r:p@db:5432/x?sslmode=require",
-            ),
+            ("postgres://a:b@db:5432/x?sslmode=require", "postgres://r:p@db:5432/x?sslmode=require"),
             ("postgresql://db/x", "postgresql://r:p@db/x"),
         ];
         for (url, expected) in cases {

@@ -28,19 +28,13 @@ impl Installation {
     /// The installed version that fits the cluster in `state_dir`, else the newest.
     pub fn find(state_dir: &Path) -> Result<Self> {
         let data = state_dir.join("postgres");
-        let wanted = std::fs::read_to_string(data.join("PG_VERSION"))
-            .ok()
-            .map(|text| text.trim().to_string());
+        let wanted =
+            std::fs::read_to_string(data.join("PG_VERSION")).ok().map(|text| text.trim().to_string());
         let mut found: Vec<(u32, PathBuf)> = std::fs::read_dir("/usr/lib/postgresql")
             .into_iter()
             .flatten()
             .flatten()
-            .filter_map(|entry| {
-                Some((
-                    entry.file_name().to_str()?.parse().ok()?,
-                    entry.path().join("bin"),
-                ))
-            })
+            .filter_map(|entry| Some((entry.file_name().to_str()?.parse().ok()?, entry.path().join("bin"))))
             .filter(|(_, programs)| programs.join("initdb").exists())
             .collect();
         found.sort();
@@ -54,11 +48,7 @@ impl Installation {
         })?;
         let is_root = rustix::process::geteuid().is_root();
         let account = if is_root { Some(account("postgres")?) } else { None };
-        Ok(Self {
-            programs,
-            data,
-            account,
-        })
+        Ok(Self { programs, data, account })
     }
 
     /// The path of one of Postgres' programs.
@@ -70,11 +60,7 @@ impl Installation {
     pub fn identity(&self) -> Vec<String> {
         match self.account {
             Some((user, group)) => {
-                vec![
-                    format!("--reuid={user}"),
-                    format!("--regid={group}"),
-                    "--clear-groups".into(),
-                ]
+                vec![format!("--reuid={user}"), format!("--regid={group}"), "--clear-groups".into()]
             }
             None => Vec::new(),
         }
@@ -107,13 +93,7 @@ impl Installation {
         ];
         self.run(&fresh, "initdb", &options, "").await?;
         let sql = format!("ALTER ROLE postgres PASSWORD '{password}';\n");
-        self.run(
-            &fresh,
-            "postgres",
-            &["--single", "-D", OWN_FOLDER, "postgres"],
-            &sql,
-        )
-        .await?;
+        self.run(&fresh, "postgres", &["--single", "-D", OWN_FOLDER, "postgres"], &sql).await?;
         std::fs::write(fresh.join("pg_hba.conf"), HBA).context("pg_hba.conf")?;
         std::fs::rename(&fresh, &self.data).context(self.data.display())
     }
@@ -144,10 +124,7 @@ impl Installation {
             return Ok(());
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        Err(Error::new(format!(
-            "{program}: {}",
-            said.lines().last().unwrap_or_default()
-        )))
+        Err(Error::new(format!("{program}: {}", said.lines().last().unwrap_or_default())))
     }
 }
 
@@ -158,7 +135,5 @@ fn account(name: &str) -> Result<(u32, u32)> {
         [user, _, id, group, ..] if *user == name => Some((id.parse().ok()?, group.parse().ok()?)),
         _ => None,
     });
-    numbers.context(format_args!(
-        "there is no user {name}; as root, Postgres runs as that one"
-    ))
+    numbers.context(format_args!("there is no user {name}; as root, Postgres runs as that one"))
 }

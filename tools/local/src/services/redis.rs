@@ -43,11 +43,7 @@ impl Redis {
             state_dir: config.state_dir.display().to_string(),
         };
         match &config.redis_url {
-            Some(url) => Self {
-                url: url.clone(),
-                private: None,
-                running: Mutex::default(),
-            },
+            Some(url) => Self { url: url.clone(), private: None, running: Mutex::default() },
             None => Self {
                 url: format!("redis://127.0.0.1:{port}"),
                 private: Some(private),
@@ -75,9 +71,7 @@ impl Redis {
         if running.is_none() {
             std::fs::create_dir_all(&private.folder).context(private.folder.display())?;
             let mut daemon = private.plan().start(&private.logs)?;
-            daemon
-                .until_ready(START_LIMIT, || async { self.command("PING").await.is_ok() })
-                .await?;
+            daemon.until_ready(START_LIMIT, || async { self.command("PING").await.is_ok() }).await?;
             *running = Some(daemon);
         }
         Ok(())
@@ -110,18 +104,13 @@ impl Redis {
     }
 
     async fn command(&self, command: &str) -> Result<()> {
-        let address = self
-            .url
-            .strip_prefix("redis://")
-            .context("only redis:// can be talked to from here")?;
+        let address =
+            self.url.strip_prefix("redis://").context("only redis:// can be talked to from here")?;
         let (login, address) = address.rsplit_once('@').unwrap_or(("", address));
         let address = address.split(['/', '?']).next().unwrap_or_default();
         let mut stream = TcpStream::connect(address).await.context("Redis")?;
         if let Some((user, password)) = login.split_once(':') {
-            let words = [user, password]
-                .into_iter()
-                .filter(|word| !word.is_empty())
-                .collect::<Vec<_>>();
+            let words = [user, password].into_iter().filter(|word| !word.is_empty()).collect::<Vec<_>>();
             exchange(&mut stream, &format!("AUTH {}", words.join(" "))).await?;
         }
         exchange(&mut stream, command).await
@@ -130,17 +119,10 @@ impl Redis {
 
 async fn exchange(stream: &mut TcpStream, command: &str) -> Result<()> {
     let mut answer = [0; 64];
-    stream
-        .write_all(format!("{command}\r\n").as_bytes())
-        .await
-        .context("Redis")?;
+    stream.write_all(format!("{command}\r\n").as_bytes()).await.context("Redis")?;
     let count = stream.read(&mut answer).await.context("Redis")?;
     // An error, or `-LOADING`: it is not ready.
-    if answer.first() == Some(&b'+') && count > 0 {
-        Ok(())
-    } else {
-        Err(Error::new("Redis refuses"))
-    }
+    if answer.first() == Some(&b'+') && count > 0 { Ok(()) } else { Err(Error::new("Redis refuses")) }
 }
 
 impl Private {
@@ -158,10 +140,7 @@ impl Private {
         Plan {
             name: "redis",
             program: "redis-server".into(),
-            arguments: arguments
-                .into_iter()
-                .flat_map(|(name, value)| [name.to_string(), value])
-                .collect(),
+            arguments: arguments.into_iter().flat_map(|(name, value)| [name.to_string(), value]).collect(),
             environment: vec![("STATE_DIR", self.state_dir.clone())],
             folder: self.folder.clone(),
             identity: Vec::new(),

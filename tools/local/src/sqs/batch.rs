@@ -12,11 +12,9 @@ pub fn done<'a>(outcome: &Outcome, ids: &[&'a str], reports_failures: bool) -> V
         return ids.to_vec();
     }
     match failures(body) {
-        Some(failed) if failed.iter().all(|id| ids.contains(&id.as_str())) => ids
-            .iter()
-            .copied()
-            .filter(|id| !failed.iter().any(|failed| failed == id))
-            .collect(),
+        Some(failed) if failed.iter().all(|id| ids.contains(&id.as_str())) => {
+            ids.iter().copied().filter(|id| !failed.iter().any(|failed| failed == id)).collect()
+        }
         // An id that was not in the batch, or an answer that cannot be read: all of it comes back.
         _ => Vec::new(),
     }
@@ -36,12 +34,8 @@ fn failures(body: &[u8]) -> Option<Vec<String>> {
         },
         _ => return None,
     };
-    let id = |item: &Value| {
-        item.get("itemIdentifier")?
-            .as_str()
-            .filter(|id| !id.is_empty())
-            .map(str::to_string)
-    };
+    let id =
+        |item: &Value| item.get("itemIdentifier")?.as_str().filter(|id| !id.is_empty()).map(str::to_string);
     listed.iter().map(id).collect()
 }
 
@@ -56,13 +50,7 @@ mod tests {
 
     #[test]
     fn an_answer_without_failures_is_a_complete_success() {
-        for body in [
-            "",
-            "null",
-            "{}",
-            r#"{"batchItemFailures":null}"#,
-            r#"{"batchItemFailures":[]}"#,
-        ] {
+        for body in ["", "null", "{}", r#"{"batchItemFailures":null}"#, r#"{"batchItemFailures":[]}"#] {
             assert_eq!(of(body), ["a", "b"], "{body}");
         }
     }

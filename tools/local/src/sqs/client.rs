@@ -21,10 +21,7 @@ pub struct SqsClient {
 impl SqsClient {
     /// A client of the SQS at 127.0.0.1:`port`.
     pub fn new(port: u16) -> Self {
-        Self {
-            http: client(),
-            endpoint: format!("http://127.0.0.1:{port}"),
-        }
+        Self { http: client(), endpoint: format!("http://127.0.0.1:{port}") }
     }
 
     /// The address of a queue.
@@ -47,18 +44,11 @@ impl SqsClient {
         let response = self.http.request(request).await.context(action)?;
         let status = response.status();
         let body = response.into_body().collect().await.context(action)?.to_bytes();
-        let answer: Value = if body.is_empty() {
-            Value::Null
-        } else {
-            parse(action, &body)?
-        };
+        let answer: Value = if body.is_empty() { Value::Null } else { parse(action, &body)? };
         if status.is_success() {
             return Ok(answer);
         }
-        let kind = answer
-            .get("__type")
-            .and_then(Value::as_str)
-            .unwrap_or("no error type");
+        let kind = answer.get("__type").and_then(Value::as_str).unwrap_or("no error type");
         Err(Error::new(format!("SQS {action}: {status} {kind}")))
     }
 
@@ -68,12 +58,7 @@ impl SqsClient {
             "QueueUrl": self.url(queue), "MaxNumberOfMessages": most, "WaitTimeSeconds": 0,
             "AttributeNames": ["All"], "MessageAttributeNames": ["All"],
         });
-        match self
-            .call("ReceiveMessage", &input)
-            .await?
-            .get_mut("Messages")
-            .map(Value::take)
-        {
+        match self.call("ReceiveMessage", &input).await?.get_mut("Messages").map(Value::take) {
             Some(Value::Array(messages)) => Ok(messages),
             _ => Ok(Vec::new()),
         }
@@ -87,17 +72,11 @@ impl SqsClient {
 
     /// Visible and invisible messages of a queue, delayed ones left out.
     pub async fn counts(&self, queue: &str) -> Result<(u64, u64)> {
-        let names = [
-            "ApproximateNumberOfMessages",
-            "ApproximateNumberOfMessagesNotVisible",
-        ];
+        let names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"];
         let input = json!({"QueueUrl": self.url(queue), "AttributeNames": names});
         let answer = self.call("GetQueueAttributes", &input).await?;
         let [visible, in_flight] = names.map(|name| {
-            let count = answer
-                .get("Attributes")
-                .and_then(|all| all.get(name))
-                .and_then(Value::as_str);
+            let count = answer.get("Attributes").and_then(|all| all.get(name)).and_then(Value::as_str);
             count.and_then(|count| count.parse().ok()).unwrap_or(0)
         });
         Ok((visible, in_flight))

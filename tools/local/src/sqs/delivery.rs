@@ -29,9 +29,7 @@ impl Lingering {
 /// Delivers `messages` once and `copies` extra times, all at once, and sees to the end of it.
 pub async fn deliver(source: &Source, messages: Vec<Value>, pending: Vec<Pending>) {
     let deleted = Mutex::new(HashSet::new());
-    let copies = pending
-        .into_iter()
-        .map(|pending| one(source, &messages, pending, &deleted));
+    let copies = pending.into_iter().map(|pending| one(source, &messages, pending, &deleted));
     join_all(copies).await;
     let deleted = deleted.lock().map_or(0, |deleted| deleted.len());
     source.lingering.0.fetch_sub(deleted, Ordering::Relaxed);
@@ -41,17 +39,12 @@ pub async fn deliver(source: &Source, messages: Vec<Value>, pending: Vec<Pending
 pub fn start(source: &Source, messages: &[Value], copies: u32) -> Vec<Pending> {
     let event = Bytes::from(record::event(&source.spec.queue, messages).to_string());
     let functions: &dyn Invoker = source.functions.as_ref();
-    (0..=copies)
-        .map(|_| functions.invoke(&source.spec.function, event.clone()))
-        .collect()
+    (0..=copies).map(|_| functions.invoke(&source.spec.function, event.clone())).collect()
 }
 
 async fn one(source: &Source, messages: &[Value], pending: Pending, deleted: &Mutex<HashSet<String>>) {
     let outcome = pending.outcome().await;
-    let ids: Vec<&str> = messages
-        .iter()
-        .filter_map(|message| message.get("MessageId")?.as_str())
-        .collect();
+    let ids: Vec<&str> = messages.iter().filter_map(|message| message.get("MessageId")?.as_str()).collect();
     let succeeded = done(&outcome, &ids, source.spec.reports_failures);
     for message in messages {
         let text = |name: &str| message.get(name).and_then(Value::as_str).unwrap_or_default();
@@ -60,10 +53,7 @@ async fn one(source: &Source, messages: &[Value], pending: Pending, deleted: &Mu
         if first {
             source.lingering.0.fetch_add(1, Ordering::Relaxed);
             // Where it fails the record comes again, as it would on AWS.
-            let _ = source
-                .client
-                .delete(&source.spec.queue, text("ReceiptHandle"))
-                .await;
+            let _ = source.client.delete(&source.spec.queue, text("ReceiptHandle")).await;
             // The next message of its group is free now.
             source.wake.notify_one();
         }

@@ -28,10 +28,7 @@ impl QueueFigures {
         let mut shown = Vec::new();
         for queue in self.queues.iter().filter(|queue| !is_dead_letter(&queue.name)) {
             // Asked first: a record that is deleted in between is then counted twice, not missed.
-            let lingering = self
-                .sources
-                .iter()
-                .filter(|source| source.spec.queue == queue.name);
+            let lingering = self.sources.iter().filter(|source| source.spec.queue == queue.name);
             let lingering: usize = lingering.map(|source| source.lingering.count()).sum();
             let (visible, in_flight) = self.client.counts(&queue.name).await?;
             let dead = match &queue.dead_letter {

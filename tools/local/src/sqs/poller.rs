@@ -48,11 +48,8 @@ async fn round(source: &Arc<Source>, permits: &Arc<Semaphore>) -> bool {
         return false;
     };
     // An error means that ministack is not there: the next poll tries again.
-    let messages = source
-        .client
-        .receive(&source.spec.queue, source.spec.batch_size)
-        .await
-        .unwrap_or_default();
+    let messages =
+        source.client.receive(&source.spec.queue, source.spec.batch_size).await.unwrap_or_default();
     if messages.is_empty() {
         return false;
     }

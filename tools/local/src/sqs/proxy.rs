@@ -47,10 +47,7 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
     if action.starts_with("SendMessage") && proxy.faults.take_send_failure() {
         let error =
             json!({"__type": "com.amazonaws.sqs#InternalError", "message": "injected by the local stack"});
-        let headers = [
-            ("content-type", "application/x-amz-json-1.0"),
-            ("x-amzn-errortype", "InternalError"),
-        ];
+        let headers = [("content-type", "application/x-amz-json-1.0"), ("x-amzn-errortype", "InternalError")];
         return (StatusCode::INTERNAL_SERVER_ERROR, headers, error.to_string()).into_response();
     }
     let path = parts.uri.path_and_query().map_or("/", |path| path.as_str());
@@ -79,10 +76,7 @@ async fn handle(State(proxy): State<Arc<Proxy>>, request: Request) -> Response {
 
 /// The action of a request in the JSON or the older query protocol.
 fn action(headers: &HeaderMap, body: &Bytes) -> String {
-    if let Some(target) = headers
-        .get("x-amz-target")
-        .and_then(|target| target.to_str().ok())
-    {
+    if let Some(target) = headers.get("x-amz-target").and_then(|target| target.to_str().ok()) {
         return target.rsplit('.').next().unwrap_or_default().to_string();
     }
     let form = std::str::from_utf8(body).unwrap_or_default();
@@ -91,12 +85,7 @@ fn action(headers: &HeaderMap, body: &Bytes) -> String {
 }
 
 fn may_free_a_record(action: &str) -> bool {
-    [
-        "SendMessage",
-        "ChangeMessageVisibility",
-        "DeleteMessage",
-        "StartMessageMoveTask",
-    ]
-    .iter()
-    .any(|prefix| action.starts_with(prefix))
+    ["SendMessage", "ChangeMessageVisibility", "DeleteMessage", "StartMessageMoveTask"]
+        .iter()
+        .any(|prefix| action.starts_with(prefix))
 }

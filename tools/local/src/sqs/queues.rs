@@ -14,10 +14,7 @@ const FIXED: [&str; 1] = ["FifoQueue"];
 /// Makes every queue exist as the template has it; dead-letter queues come first in `queues`.
 pub async fn create(client: &SqsClient, queues: &[QueueSpec]) -> Result<()> {
     for queue in queues {
-        let exists = client
-            .call("GetQueueUrl", &json!({"QueueName": queue.name}))
-            .await
-            .is_ok();
+        let exists = client.call("GetQueueUrl", &json!({"QueueName": queue.name})).await.is_ok();
         let done = if exists {
             let changeable: serde_json::Map<_, _> = (queue.attributes.iter())
                 .filter(|(name, _)| !FIXED.contains(&name.as_str()))
@@ -31,10 +28,7 @@ pub async fn create(client: &SqsClient, queues: &[QueueSpec]) -> Result<()> {
                 .await
         } else {
             client
-                .call(
-                    "CreateQueue",
-                    &json!({"QueueName": queue.name, "Attributes": queue.attributes}),
-                )
+                .call("CreateQueue", &json!({"QueueName": queue.name, "Attributes": queue.attributes}))
                 .await
         };
         done.context(&queue.name)?;

@@ -33,11 +33,8 @@ fn attributes(given: Option<&Value>) -> Value {
     let mut all = Map::new();
     for (name, attribute) in given.and_then(Value::as_object).into_iter().flatten() {
         let mut one = Map::new();
-        let members = [
-            ("StringValue", "stringValue"),
-            ("BinaryValue", "binaryValue"),
-            ("DataType", "dataType"),
-        ];
+        let members =
+            [("StringValue", "stringValue"), ("BinaryValue", "binaryValue"), ("DataType", "dataType")];
         for (from, to) in members {
             if let Some(value) = attribute.get(from) {
                 one.insert(to.into(), value.clone());
@@ -62,10 +59,7 @@ mod tests {
             "MessageAttributes": {"a": {"StringValue": "x", "DataType": "String"}},
         });
         let record = event("q.fifo", &[message])["Records"][0].clone();
-        assert_eq!(
-            record["eventSourceARN"],
-            "arn:aws:sqs:us-east-1:000000000000:q.fifo"
-        );
+        assert_eq!(record["eventSourceARN"], "arn:aws:sqs:us-east-1:000000000000:q.fifo");
         assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1");
         assert_eq!(record["messageAttributes"]["a"]["stringValue"], "x");
         assert!(record.get("md5OfMessageAttributes").is_none());

@@ -26,24 +26,17 @@ impl Cors {
     /// Reads the (resolved) configuration.
     pub fn read(configuration: &Value) -> Result<Self> {
         let list = |name: &str| -> Result<Vec<String>> {
-            let items = configuration
-                .get(name)
-                .map_or(Some([].as_slice()), |v| v.as_array().map(Vec::as_slice));
+            let items =
+                configuration.get(name).map_or(Some([].as_slice()), |v| v.as_array().map(Vec::as_slice));
             let items = items.context(format_args!("CorsConfiguration.{name} is no list"))?;
-            items
-                .iter()
-                .map(|item| item.as_str().map(str::to_string).context(name))
-                .collect()
+            items.iter().map(|item| item.as_str().map(str::to_string).context(name)).collect()
         };
         Ok(Self {
             origins: list("AllowOrigins")?,
             methods: list("AllowMethods")?,
             headers: list("AllowHeaders")?,
             exposed: list("ExposeHeaders")?,
-            credentials: configuration
-                .get("AllowCredentials")
-                .and_then(Value::as_bool)
-                .unwrap_or(false),
+            credentials: configuration.get("AllowCredentials").and_then(Value::as_bool).unwrap_or(false),
             max_age: configuration.get("MaxAge").and_then(Value::as_u64),
         })
     }

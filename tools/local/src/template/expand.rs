@@ -19,11 +19,7 @@ pub async fn expand(config: &Config) -> Result<Value> {
         .context(config.python().display())?;
     if !output.status.success() {
         let said = String::from_utf8_lossy(&output.stderr);
-        let last = said
-            .lines()
-            .rev()
-            .find(|line| !line.trim().is_empty())
-            .unwrap_or_default();
+        let last = said.lines().rev().find(|line| !line.trim().is_empty()).unwrap_or_default();
         return Err(Error::new(format!("infra/template.yaml does not expand: {last}")));
     }
     serde_json::from_slice(&output.stdout).context("the expanded template")

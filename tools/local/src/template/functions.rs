@@ -21,15 +21,11 @@ pub fn read(resolver: &Resolver<'_>) -> Result<Vec<FunctionSpec>> {
 }
 
 fn one(resolver: &Resolver<'_>, properties: &Value) -> Result<FunctionSpec> {
-    let name = resolver
-        .text(properties, "FunctionName")?
-        .context("it has no FunctionName")?;
+    let name = resolver.text(properties, "FunctionName")?.context("it has no FunctionName")?;
     Ok(FunctionSpec {
         folder: folder_of(&name)?,
         arn: function_arn(&name),
-        handler: resolver
-            .text(properties, "Handler")?
-            .unwrap_or_else(|| "bootstrap".into()),
+        handler: resolver.text(properties, "Handler")?.unwrap_or_else(|| "bootstrap".into()),
         timeout: Duration::from_secs(resolver.number(properties, "Timeout")?.unwrap_or(3)),
         memory_mb: resolver.number(properties, "MemorySize")?.unwrap_or(128),
         environment: environment(resolver, properties)?,
@@ -40,12 +36,7 @@ fn one(resolver: &Resolver<'_>, properties: &Value) -> Result<FunctionSpec> {
 fn environment(resolver: &Resolver<'_>, properties: &Value) -> Result<BTreeMap<String, String>> {
     let mut variables = BTreeMap::new();
     if let Some(environment) = resolver.property(properties, "Environment")? {
-        for (name, value) in environment
-            .get("Variables")
-            .and_then(Value::as_object)
-            .into_iter()
-            .flatten()
-        {
+        for (name, value) in environment.get("Variables").and_then(Value::as_object).into_iter().flatten() {
             variables.insert(name.clone(), scalar(value).context(name)?);
         }
     }

@@ -47,16 +47,12 @@ pub fn read(template: &Value, inputs: &Inputs, limits: &Limits) -> Result<Wiring
 }
 
 fn refuse_unknown(template: &Value) -> Result<()> {
-    let resources = template
-        .get("Resources")
-        .and_then(Value::as_object)
-        .context("a template without resources")?;
+    let resources =
+        template.get("Resources").and_then(Value::as_object).context("a template without resources")?;
     for (id, resource) in resources {
         let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
         if !KNOWN.contains(&kind) && !["AWS::Lambda::Function", "AWS::SQS::Queue"].contains(&kind) {
-            return Err(Error::new(format!(
-                "the template's {id}: {kind} is not imitated on this machine"
-            )));
+            return Err(Error::new(format!("the template's {id}: {kind} is not imitated on this machine")));
         }
     }
     Ok(())
@@ -67,10 +63,6 @@ pub fn folder_of(text: &str) -> Result<String> {
     let name = text.split("/invocations").next().unwrap_or_default();
     let name = name.rsplit_once(":function:").map_or(name, |(_, name)| name);
     let name = name.split(':').next().unwrap_or_default();
-    let folder = name
-        .strip_prefix(super::STACK_NAME)
-        .and_then(|rest| rest.strip_prefix('-'));
-    folder
-        .map(str::to_string)
-        .context(format_args!("{text} is no function of this stack"))
+    let folder = name.strip_prefix(super::STACK_NAME).and_then(|rest| rest.strip_prefix('-'));
+    folder.map(str::to_string).context(format_args!("{text} is no function of this stack"))
 }

@@ -32,26 +32,14 @@ impl<'a> Resolver<'a> {
         let mut parameters = BTreeMap::new();
         let declared = template.get("Parameters").and_then(Value::as_object);
         for (name, declaration) in declared.into_iter().flatten() {
-            let given = inputs
-                .parameters
-                .get(name)
-                .map(|value| Value::String(value.clone()));
+            let given = inputs.parameters.get(name).map(|value| Value::String(value.clone()));
             let value = given
                 .or_else(|| declaration.get("Default").cloned())
-                .context(format_args!(
-                    "the template's parameter {name} has no value on this machine"
-                ))?;
-            let kind = declaration
-                .get("Type")
-                .and_then(Value::as_str)
-                .unwrap_or("String");
+                .context(format_args!("the template's parameter {name} has no value on this machine"))?;
+            let kind = declaration.get("Type").and_then(Value::as_str).unwrap_or("String");
             parameters.insert(name.as_str(), parameter(kind, &value));
         }
-        Ok(Self {
-            template,
-            parameters,
-            sqs_endpoint: &inputs.sqs_endpoint,
-        })
+        Ok(Self { template, parameters, sqs_endpoint: &inputs.sqs_endpoint })
     }
 
     /// Resources of one type: logical id and properties.
@@ -65,16 +53,13 @@ impl<'a> Resolver<'a> {
 
     /// A property as text; none where it is absent or `AWS::NoValue`.
     pub fn text(&self, properties: &Value, name: &str) -> Result<Option<String>> {
-        self.property(properties, name)?
-            .map(|value| scalar(&value).context(name))
-            .transpose()
+        self.property(properties, name)?.map(|value| scalar(&value).context(name)).transpose()
     }
 
     /// A property as a number.
     pub fn number(&self, properties: &Value, name: &str) -> Result<Option<u64>> {
         let text = self.text(properties, name)?;
-        text.map(|text| text.parse().context(format_args!("{name}: {text}")))
-            .transpose()
+        text.map(|text| text.parse().context(format_args!("{name}: {text}"))).transpose()
     }
 
     /// A property with everything in it resolved.
@@ -101,9 +86,9 @@ impl<'a> Resolver<'a> {
                 }
                 _ => self.members(members).map(Some),
             },
-            Value::String(text) if text.contains("{{resolve:") => Err(Error::new(
-                "dynamic references ({{resolve:…}}) cannot be resolved on this machine",
-            )),
+            Value::String(text) if text.contains("{{resolve:") => {
+                Err(Error::new("dynamic references ({{resolve:…}}) cannot be resolved on this machine"))
+            }
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(Some(value.clone())),
         }
     }
@@ -127,21 +112,13 @@ impl<'a> Resolver<'a> {
                 let [separator, items] = pair("Fn::Join", argument)?;
                 let items = self.list("Fn::Join", items)?;
                 let texts = items.iter().map(scalar).collect::<Result<Vec<_>>>()?;
-                Ok(Some(
-                    texts
-                        .join(separator.as_str().context("Fn::Join has no separator")?)
-                        .into(),
-                ))
+                Ok(Some(texts.join(separator.as_str().context("Fn::Join has no separator")?).into()))
             }
             "Fn::Select" => {
                 let [index, items] = pair("Fn::Select", argument)?;
                 let index: usize = scalar(index)?.parse().context("Fn::Select")?;
                 let items = self.list("Fn::Select", items)?;
-                items
-                    .into_iter()
-                    .nth(index)
-                    .context("Fn::Select names no item")
-                    .map(Some)
+                items.into_iter().nth(index).context("Fn::Select names no item").map(Some)
             }
             "Fn::Split" => {
                 let [separator, text] = pair("Fn::Split", argument)?;
@@ -217,17 +194,12 @@ impl<'a> Resolver<'a> {
             }
             ("AWS::IAM::Role", "Arn") => Ok(format!("arn:aws:iam::{ACCOUNT}:role/{STACK_NAME}-{id}")),
             ("AWS::ApiGatewayV2::Api", "ApiId") => self.physical_id(id),
-            _ => Err(Error::new(format!(
-                "Fn::GetAtt {id}.{attribute} of a {kind} is not known here"
-            ))),
+            _ => Err(Error::new(format!("Fn::GetAtt {id}.{attribute} of a {kind} is not known here"))),
         }
     }
 
     fn name_of(&self, id: &str, properties: &Value, property: &str) -> Result<String> {
-        Ok(self
-            .text(properties, property)
-            .context(id)?
-            .unwrap_or_else(|| format!("{STACK_NAME}-{id}")))
+        Ok(self.text(properties, property).context(id)?.unwrap_or_else(|| format!("{STACK_NAME}-{id}")))
     }
 
     fn resource(&self, id: &str) -> Result<(&'a str, &'a Value)> {
@@ -278,13 +250,7 @@ impl<'a> Resolver<'a> {
         let Some((name, argument)) = condition.as_object().and_then(single) else {
             return Err(Error::new("a condition is one function"));
         };
-        let all = || {
-            argument
-                .as_array()
-                .into_iter()
-                .flatten()
-                .map(|part| self.holds(part))
-        };
+        let all = || argument.as_array().into_iter().flatten().map(|part| self.holds(part));
         match name {
             "Condition" => self.condition(argument.as_str().context("Condition names nothing")?),
             "Fn::Equals" => {
@@ -294,9 +260,7 @@ impl<'a> Resolver<'a> {
             "Fn::Not" => all().next().context("Fn::Not of nothing")?.map(|held| !held),
             "Fn::And" => all().try_fold(true, |so_far, held| Ok(so_far && held?)),
             "Fn::Or" => all().try_fold(false, |so_far, held| Ok(so_far || held?)),
-            _ => Err(Error::new(format!(
-                "the condition function {name} is not known here"
-            ))),
+            _ => Err(Error::new(format!("the condition function {name} is not known here"))),
         }
     }
 

@@ -25,9 +25,7 @@ pub fn read(resolver: &Resolver<'_>) -> Result<Vec<ScheduleSpec>> {
         for target in targets.as_array().into_iter().flatten() {
             let text = |name: &str| target.get(name).and_then(Value::as_str);
             schedules.push(ScheduleSpec {
-                rule: resolver
-                    .text(properties, "Name")?
-                    .unwrap_or_else(|| id.to_string()),
+                rule: resolver.text(properties, "Name")?.unwrap_or_else(|| id.to_string()),
                 every,
                 function: folder_of(text("Arn").context(id)?).context(id)?,
                 input: text("Input").map(str::to_string),
@@ -39,18 +37,14 @@ pub fn read(resolver: &Resolver<'_>) -> Result<Vec<ScheduleSpec>> {
 
 /// The period of `rate(5 minutes)`.
 pub fn rate(expression: &str) -> Result<Duration> {
-    let inner = expression
-        .strip_prefix("rate(")
-        .and_then(|rest| rest.strip_suffix(')'));
+    let inner = expression.strip_prefix("rate(").and_then(|rest| rest.strip_suffix(')'));
     let (count, unit) = inner.and_then(|inner| inner.split_once(' ')).unwrap_or_default();
     let seconds = match unit.trim_end_matches('s') {
         "minute" => 60,
         "hour" => 3600,
         "day" => 86_400,
         _ => {
-            return Err(Error::new(format!(
-                "the schedule {expression} is not imitated (only rate(…) is)"
-            )));
+            return Err(Error::new(format!("the schedule {expression} is not imitated (only rate(…) is)")));
         }
     };
     let count: u64 = count.parse().context(expression)?;

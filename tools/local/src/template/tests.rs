@@ -11,21 +11,14 @@ use crate::config::Limits;
 
 fn inputs(parameters: &[(&str, &str)]) -> Inputs {
     Inputs {
-        parameters: parameters
-            .iter()
-            .map(|(k, v)| (k.to_string(), v.to_string()))
-            .collect(),
+        parameters: parameters.iter().map(|(k, v)| (k.to_string(), v.to_string())).collect(),
         sqs_endpoint: "http://127.0.0.1:8703".into(),
     }
 }
 
 fn limits() -> Limits {
     let second = Duration::from_secs(1);
-    Limits {
-        idle: 600 * second,
-        max_connection: 7200 * second,
-        integration: 29 * second,
-    }
+    Limits { idle: 600 * second, max_connection: 7200 * second, integration: 29 * second }
 }
 
 fn template() -> Value {
@@ -53,26 +46,14 @@ fn resolved(value: &Value) -> crate::error::Result<Option<Value>> {
 fn intrinsics_resolve_to_what_a_deployment_would_see() {
     let cases = [
         (json!({"Ref": "Url"}), json!("http://x")),
-        (
-            json!({"Ref": "Queue"}),
-            json!("http://127.0.0.1:8703/000000000000/konstruct-local-q.fifo"),
-        ),
+        (json!({"Ref": "Queue"}), json!("http://127.0.0.1:8703/000000000000/konstruct-local-q.fifo")),
         (
             json!({"Fn::GetAtt": ["Queue", "Arn"]}),
             json!("arn:aws:sqs:us-east-1:000000000000:konstruct-local-q.fifo"),
         ),
-        (
-            json!({"Fn::GetAtt": "Queue.QueueName"}),
-            json!("konstruct-local-q.fifo"),
-        ),
-        (
-            json!({"Fn::Join": [",", {"Ref": "Origins"}]}),
-            json!("http://a,http://b"),
-        ),
-        (
-            json!({"Fn::Select": ["1", {"Fn::Split": ["-", "a-b"]}]}),
-            json!("b"),
-        ),
+        (json!({"Fn::GetAtt": "Queue.QueueName"}), json!("konstruct-local-q.fifo")),
+        (json!({"Fn::Join": [",", {"Ref": "Origins"}]}), json!("http://a,http://b")),
+        (json!({"Fn::Select": ["1", {"Fn::Split": ["-", "a-b"]}]}), json!("b")),
         (json!({"Fn::If": ["Given", "yes", "no"]}), json!("no")),
         (json!({"Fn::If": ["Either", "yes", "no"]}), json!("yes")),
         (
@@ -80,10 +61,7 @@ fn intrinsics_resolve_to_what_a_deployment_would_see() {
             json!("http://x/konstruct-local-q.fifo/${kept}"),
         ),
         (json!([{"Ref": "AWS::NoValue"}, {"Ref": "Number"}]), json!([7])),
-        (
-            json!({"a": {"Ref": "AWS::NoValue"}, "b": {"Ref": "AWS::AccountId"}}),
-            json!({"b": "000000000000"}),
-        ),
+        (json!({"a": {"Ref": "AWS::NoValue"}, "b": {"Ref": "AWS::AccountId"}}), json!({"b": "000000000000"})),
     ];
     for (value, expected) in cases {
         assert_eq!(resolved(&value).unwrap(), Some(expected), "{value}");
@@ -152,14 +130,8 @@ fn whole() -> Value {
 fn the_wiring_is_read_from_an_expanded_template() {
     let wiring = read(&whole(), &inputs(&[]), &limits()).unwrap();
     let function = &wiring.functions[0];
-    assert_eq!(
-        (function.folder.as_str(), function.timeout),
-        ("agent", Duration::from_secs(9))
-    );
-    assert_eq!(
-        function.environment["QUEUE_URL"],
-        "http://127.0.0.1:8703/000000000000/turns.fifo"
-    );
+    assert_eq!((function.folder.as_str(), function.timeout), ("agent", Duration::from_secs(9)));
+    assert_eq!(function.environment["QUEUE_URL"], "http://127.0.0.1:8703/000000000000/turns.fifo");
     assert_eq!(
         wiring.queues.iter().map(|q| q.name.as_str()).collect::<Vec<_>>(),
         ["dead.fifo", "turns.fifo"]
@@ -167,27 +139,14 @@ fn the_wiring_is_read_from_an_expanded_template() {
     assert_eq!(wiring.queues[1].attributes["VisibilityTimeout"], "900");
     assert_eq!(wiring.queues[1].dead_letter.as_deref(), Some("dead.fifo"));
     let mapping = &wiring.mappings[0];
-    assert_eq!(
-        (
-            mapping.queue.as_str(),
-            mapping.batch_size,
-            mapping.max_concurrency
-        ),
-        ("turns.fifo", 1, 5)
-    );
+    assert_eq!((mapping.queue.as_str(), mapping.batch_size, mapping.max_concurrency), ("turns.fifo", 1, 5));
     assert!(mapping.reports_failures);
     assert_eq!(wiring.schedules[0].function, "agent");
     assert_eq!(
-        (
-            wiring.websocket.stage.as_str(),
-            wiring.websocket.selection.join(".")
-        ),
+        (wiring.websocket.stage.as_str(), wiring.websocket.selection.join(".")),
         ("ws", "type".into())
     );
-    assert_eq!(
-        wiring.websocket.routes["$default"].timeout,
-        Duration::from_secs(29)
-    );
+    assert_eq!(wiring.websocket.routes["$default"].timeout, Duration::from_secs(29));
     assert_eq!(wiring.http.routes["GET /health"].timeout, Duration::from_secs(5));
     assert_eq!(wiring.http.cors.as_ref().unwrap().origins, ["http://a"]);
 }
@@ -207,16 +166,11 @@ fn what_aws_would_refuse_stops_the_start() {
         *template.pointer_mut(pointer).unwrap() = value;
         read(&template, &inputs(&[]), &limits()).unwrap_err().to_string()
     };
-    let refused_permission = refused(
-        "/Resources/MayRoute/Properties/Principal",
-        json!("s3.amazonaws.com"),
-    );
+    let refused_permission = refused("/Resources/MayRoute/Properties/Principal", json!("s3.amazonaws.com"));
     assert!(refused_permission.contains("Permission"), "{refused_permission}");
     let refused_time_out = refused("/Resources/Function/Properties/Timeout", json!(901));
     assert!(refused_time_out.contains("visibility"), "{refused_time_out}");
-    let large = refused(
-        "/Resources/Function/Properties/Environment/Variables/QUEUE_URL",
-        json!("x".repeat(4096)),
-    );
+    let large =
+        refused("/Resources/Function/Properties/Environment/Variables/QUEUE_URL", json!("x".repeat(4096)));
     assert!(large.contains("4096"), "{large}");
 }

@@ -30,11 +30,7 @@ fn text(text: &str) -> ModelEvent {
 }
 
 fn usage(prompt_tokens: u32, completion_tokens: u32, total_tokens: u32) -> ModelEvent {
-    ModelEvent::Usage(TokenUsage {
-        prompt_tokens,
-        completion_tokens,
-        total_tokens,
-    })
+    ModelEvent::Usage(TokenUsage { prompt_tokens, completion_tokens, total_tokens })
 }
 
 const END: ModelEvent = ModelEvent::Finished(StopReason::End);
@@ -71,16 +67,8 @@ fn a_total_larger_than_both_is_the_providers() {
 
 #[test]
 fn usage_that_counts_nothing_is_none() {
-    for counts in [
-        json!(null),
-        json!({}),
-        json!("many"),
-        json!({"prompt_tokens": null}),
-    ] {
-        assert_eq!(
-            decode([stops("stop"), json!({"choices": [], "usage": counts})]),
-            Ok(vec![END])
-        );
+    for counts in [json!(null), json!({}), json!("many"), json!({"prompt_tokens": null})] {
+        assert_eq!(decode([stops("stop"), json!({"choices": [], "usage": counts})]), Ok(vec![END]));
     }
 }
 
@@ -102,10 +90,7 @@ fn nothing_is_missed_where_fields_are_null_missing_or_unknown() {
 #[test]
 fn only_the_first_choice_counts() {
     let other = json!({"choices": [{"index": 1, "delta": {"content": "other"}, "finish_reason": "length"}]});
-    assert_eq!(
-        decode([says("a"), other, stops("stop")]),
-        Ok(vec![text("a"), END])
-    );
+    assert_eq!(decode([says("a"), other, stops("stop")]), Ok(vec![text("a"), END]));
 }
 
 #[test]
@@ -132,19 +117,9 @@ fn tool_calls_come_whole_before_usage_and_end() {
         stops("tool_calls"),
         json!({"choices": [], "usage": {"prompt_tokens": 1, "completion_tokens": 2}}),
     ]);
-    let call = ModelEvent::ToolCall {
-        id: "a".to_owned(),
-        name: "f".to_owned(),
-        arguments: "{\"x\":1}".to_owned(),
-    };
-    assert_eq!(
-        outcome,
-        Ok(vec![
-            call,
-            usage(1, 2, 3),
-            ModelEvent::Finished(StopReason::ToolCalls)
-        ])
-    );
+    let call =
+        ModelEvent::ToolCall { id: "a".to_owned(), name: "f".to_owned(), arguments: "{\"x\":1}".to_owned() };
+    assert_eq!(outcome, Ok(vec![call, usage(1, 2, 3), ModelEvent::Finished(StopReason::ToolCalls)]));
 }
 
 #[test]
@@ -163,28 +138,16 @@ fn the_old_function_call_is_a_tool_call() {
         piece(json!({"arguments": "{}"})),
         stops("function_call"),
     ]);
-    let call = ModelEvent::ToolCall {
-        id: "call_c1_0".to_owned(),
-        name: "f".to_owned(),
-        arguments: "{}".to_owned(),
-    };
-    assert_eq!(
-        outcome,
-        Ok(vec![call, ModelEvent::Finished(StopReason::ToolCalls)])
-    );
+    let call =
+        ModelEvent::ToolCall { id: "call_c1_0".to_owned(), name: "f".to_owned(), arguments: "{}".to_owned() };
+    assert_eq!(outcome, Ok(vec![call, ModelEvent::Finished(StopReason::ToolCalls)]));
 }
 
 #[test]
 fn a_call_cut_by_the_limit_or_a_filter_is_none() {
     let call = json!({"choices": [{"delta": {"tool_calls": [{"id": "a", "function": {"name": "f", "arguments": "{\"x"}}]}}]});
-    for (reason, stop) in [
-        ("length", StopReason::Length),
-        ("content_filter", StopReason::Refused),
-    ] {
-        assert_eq!(
-            decode([call.clone(), stops(reason)]),
-            Ok(vec![ModelEvent::Finished(stop)])
-        );
+    for (reason, stop) in [("length", StopReason::Length), ("content_filter", StopReason::Refused)] {
+        assert_eq!(decode([call.clone(), stops(reason)]), Ok(vec![ModelEvent::Finished(stop)]));
     }
 }
 
@@ -192,14 +155,7 @@ fn a_call_cut_by_the_limit_or_a_filter_is_none() {
 fn a_refusal_is_shown_and_told() {
     let refusal = |words: &str| json!({"choices": [{"delta": {"refusal": words}}]});
     let outcome = decode([refusal(""), refusal("I can't "), refusal("help."), stops("stop")]);
-    assert_eq!(
-        outcome,
-        Ok(vec![
-            text("I can't "),
-            text("help."),
-            ModelEvent::Finished(StopReason::Refused)
-        ])
-    );
+    assert_eq!(outcome, Ok(vec![text("I can't "), text("help."), ModelEvent::Finished(StopReason::Refused)]));
 }
 
 #[test]
@@ -224,41 +180,23 @@ fn every_reason_to_stop_has_a_meaning() {
 fn a_missing_done_does_not_matter_and_nothing_counts_behind_it() {
     let events = vec![text("a"), END];
     assert_eq!(decode([says("a"), stops("stop")]), Ok(events.clone()));
-    let done = Value::String("[DONE]".to_owned())
-        .as_str()
-        .map(str::to_owned)
-        .unwrap();
-    let chunks = [
-        says("a").to_string(),
-        stops("stop").to_string(),
-        done,
-        says("b").to_string(),
-    ];
+    let done = Value::String("[DONE]".to_owned()).as_str().map(str::to_owned).unwrap();
+    let chunks = [says("a").to_string(), stops("stop").to_string(), done, says("b").to_string()];
     assert_eq!(decode(chunks), Ok(events));
 }
 
 #[test]
 fn a_stream_without_a_finish_is_worth_another_try() {
     assert!(decode([says("a")]).unwrap_err().is_retryable());
-    assert!(
-        decode([says("a").to_string(), "[DONE]".to_owned()])
-            .unwrap_err()
-            .is_retryable()
-    );
+    assert!(decode([says("a").to_string(), "[DONE]".to_owned()]).unwrap_err().is_retryable());
     assert!(decode::<Value>([]).unwrap_err().is_retryable());
 }
 
 #[test]
 fn garbage_is_worth_another_try_unless_the_answer_is_whole() {
     for garbage in ["<html>", "{\"choices\":", "[]", "7", "\"[DONE]\""] {
-        assert!(
-            decode([garbage.to_owned()]).unwrap_err().is_retryable(),
-            "{garbage}"
-        );
-        assert_eq!(
-            decode([stops("stop").to_string(), garbage.to_owned()]),
-            Ok(vec![END])
-        );
+        assert!(decode([garbage.to_owned()]).unwrap_err().is_retryable(), "{garbage}");
+        assert_eq!(decode([stops("stop").to_string(), garbage.to_owned()]), Ok(vec![END]));
     }
 }
 

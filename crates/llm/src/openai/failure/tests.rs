@@ -46,10 +46,7 @@ fn a_wish_to_wait_is_passed_on_and_too_long_a_wish_is_fatal() {
     let wait = |seconds: &'static str| refusal(429, &[("retry-after", seconds)], "").error;
     assert_eq!(
         wait("1"),
-        ModelError::Retryable {
-            reason: "status 429".to_owned(),
-            retry_after: Some(Duration::from_secs(1))
-        }
+        ModelError::Retryable { reason: "status 429".to_owned(), retry_after: Some(Duration::from_secs(1)) }
     );
     assert!(wait("120").is_retryable());
     assert!(!wait("120.5").is_retryable());
@@ -60,24 +57,13 @@ fn a_wish_to_wait_is_passed_on_and_too_long_a_wish_is_fatal() {
 fn only_type_and_code_are_told() {
     let told = |body: &str| refusal(400, &[], body).error.to_string();
     let body = r#"{"error":{"message":"Incorrect API key provided: sk-abc","type":"invalid_request_error","code":"invalid_api_key"}}"#;
-    assert_eq!(
-        told(body),
-        "model call refused: status 400 (invalid_request_error, invalid_api_key)"
-    );
+    assert_eq!(told(body), "model call refused: status 400 (invalid_request_error, invalid_api_key)");
     let body = r#"{"error":{"message":"x","type":"no such key: SECRET","code":"sk-abc123"}}"#;
     assert_eq!(told(body), "model call refused: status 400");
-    assert_eq!(
-        told(r#"{"error":{"code":400}}"#),
-        "model call refused: status 400 (400)"
-    );
-    for body in [
-        "",
-        "<html>secret</html>",
-        "null",
-        "[]",
-        r#"{"error":"secret"}"#,
-        r#"{"error":[{"code":"x"}]}"#,
-    ] {
+    assert_eq!(told(r#"{"error":{"code":400}}"#), "model call refused: status 400 (400)");
+    for body in
+        ["", "<html>secret</html>", "null", "[]", r#"{"error":"secret"}"#, r#"{"error":[{"code":"x"}]}"#]
+    {
         assert_eq!(told(body), "model call refused: status 400", "{body}");
     }
 }
@@ -100,10 +86,7 @@ fn other_unsupported_parameters_are_not_taken_for_it() {
 
 #[test]
 fn connections_that_break_are_worth_another_try_and_addresses_of_ours_are_not() {
-    let broken = HttpError::Broken {
-        host: "h".to_owned(),
-        cause: "connection reset".to_owned(),
-    };
+    let broken = HttpError::Broken { host: "h".to_owned(), cause: "connection reset".to_owned() };
     assert!(of_transport(&broken).is_retryable());
     assert!(!of_transport(&HttpError::Address("not https")).is_retryable());
 }

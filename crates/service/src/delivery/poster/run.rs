@@ -102,17 +102,8 @@ impl Run {
     async fn take_lease(&mut self) {
         let until = Instant::now() + LEASE_WAIT;
         loop {
-            match self
-                .connections
-                .redis
-                .take_push(self.tenant, self.conversation, &self.holder)
-                .await
-            {
-                Ok(PushLease::Taken {
-                    posted,
-                    live,
-                    in_doubt,
-                }) => {
+            match self.connections.redis.take_push(self.tenant, self.conversation, &self.holder).await {
+                Ok(PushLease::Taken { posted, live, in_doubt }) => {
                     self.leased = true;
                     self.start = posted;
                     for connection in in_doubt {
@@ -147,11 +138,7 @@ impl Run {
                 }
                 self.read_log(Seq(first.0 - 1)).await;
                 if self.end() < first {
-                    let mut seq = first.0;
-                    for event in events {
-                        self.frames.push((Seq(seq), event));
-                        seq += 1;
-                    }
+                    self.frames.extend((first.0..).map(Seq).zip(events));
                 }
                 self.meet(live);
             }
@@ -174,11 +161,8 @@ impl Run {
             return;
         }
         let posted = self.posted_to();
-        let tick = self
-            .connections
-            .redis
-            .tick_push(self.tenant, self.conversation, &self.holder, posted)
-            .await;
+        let tick =
+            self.connections.redis.tick_push(self.tenant, self.conversation, &self.holder, posted).await;
         match tick {
             Ok(tick) => {
                 self.cancel.send_if_modified(|mark| {
@@ -203,12 +187,7 @@ impl Run {
     async fn read_log(&mut self, last: Seq) {
         while self.end() < last {
             let end = self.end();
-            match self
-                .connections
-                .redis
-                .frames_after(self.tenant, self.conversation, end, 500)
-                .await
-            {
+            match self.connections.redis.frames_after(self.tenant, self.conversation, end, 500).await {
                 Ok(more) if more.is_empty() => return,
                 Ok(more) => self.frames.extend(more),
                 Err(error) => {
@@ -225,23 +204,13 @@ impl Run {
 
     /// Takes in the live set: who joined, who left.
     fn meet(&mut self, live: Vec<LiveConnection>) {
-        self.targets
-            .retain(|id, target| target.busy || live.iter().any(|c| c.connection_id == *id));
-        for LiveConnection {
-            connection_id,
-            joined,
-            viewer,
-        } in live
-        {
+        self.targets.retain(|id, target| target.busy || live.iter().any(|c| c.connection_id == *id));
+        for LiveConnection { connection_id, joined, viewer } in live {
             let has = joined.max(self.start);
             self.targets
                 .entry(connection_id)
                 .and_modify(|target| target.has = target.has.max(joined))
-                .or_insert(Target {
-                    viewer,
-                    has,
-                    busy: false,
-                });
+                .or_insert(Target { viewer, has, busy: false });
         }
     }
 
@@ -288,11 +257,8 @@ impl Run {
     /// Its own `last_seq` is the truth: it comes back with it.
     async fn drop_connection(&mut self, id: &str, close: bool) {
         self.targets.remove(id);
-        let dropped = if close {
-            self.connections.close(id).await
-        } else {
-            self.connections.disconnect(id).await
-        };
+        let dropped =
+            if close { self.connections.close(id).await } else { self.connections.disconnect(id).await };
         if let Err(error) = dropped {
             tracing::warn!(%error, "a dropped connection could not be forgotten");
         }
@@ -300,12 +266,7 @@ impl Run {
 
     /// Everything up to here is posted to everyone who is live.
     fn posted_to(&self) -> Seq {
-        self.targets
-            .values()
-            .map(|target| target.has)
-            .min()
-            .unwrap_or(self.end())
-            .min(self.end())
+        self.targets.values().map(|target| target.has).min().unwrap_or(self.end()).min(self.end())
     }
 
     fn idle(&self) -> bool {
@@ -313,11 +274,7 @@ impl Run {
     }
 
     fn answer_waiting(&mut self) {
-        let reached = if self.leased {
-            self.posted_to()
-        } else {
-            Seq(i64::MAX)
-        };
+        let reached = if self.leased { self.posted_to() } else { Seq(i64::MAX) };
         let mut still = Vec::new();
         for (seq, done) in self.waiting.drain(..) {
             if seq <= reached {
@@ -335,12 +292,7 @@ impl Run {
             return true;
         }
         let end = self.end();
-        match self
-            .connections
-            .redis
-            .release_push(self.tenant, self.conversation, &self.holder, end)
-            .await
-        {
+        match self.connections.redis.release_push(self.tenant, self.conversation, &self.holder, end).await {
             Ok(None) => true,
             Ok(Some(last)) => {
                 self.read_log(last).await;

@@ -23,10 +23,7 @@ async fn binary_is_closed_with_1003() {
     let mut client = gateway.open().await;
     client.send(Message::binary(vec![1, 2])).await.unwrap();
     assert_eq!(code(&mut client).await, 1003);
-    assert_eq!(
-        gateway.event("$disconnect", 0).await["requestContext"]["disconnectStatusCode"],
-        1003
-    );
+    assert_eq!(gateway.event("$disconnect", 0).await["requestContext"]["disconnectStatusCode"], 1003);
 }
 
 #[tokio::test]
@@ -77,32 +74,20 @@ async fn invalid_utf8_is_closed_with_1007() {
 
 #[tokio::test]
 async fn an_idle_connection_is_closed_with_1001() {
-    let limits = Limits {
-        idle: Duration::from_millis(300),
-        ..Limits::default()
-    };
+    let limits = Limits { idle: Duration::from_millis(300), ..Limits::default() };
     let gateway = with(limits, |_, _| ok(&json!({"statusCode": 200}))).await;
     let mut client = gateway.open().await;
     let began = tokio::time::Instant::now();
     tokio::time::sleep(Duration::from_millis(200)).await;
     client.send(Message::text("still here")).await.unwrap();
     let frame = closed(&mut client).await.unwrap();
-    assert_eq!(
-        (u16::from(frame.code), frame.reason.as_str()),
-        (1001, "Going away")
-    );
-    assert!(
-        began.elapsed() > Duration::from_millis(480),
-        "a message did not count"
-    );
+    assert_eq!((u16::from(frame.code), frame.reason.as_str()), (1001, "Going away"));
+    assert!(began.elapsed() > Duration::from_millis(480), "a message did not count");
 }
 
 #[tokio::test]
 async fn a_connection_that_is_too_old_is_closed_with_1001() {
-    let limits = Limits {
-        max_connection: Duration::from_millis(200),
-        ..Limits::default()
-    };
+    let limits = Limits { max_connection: Duration::from_millis(200), ..Limits::default() };
     let gateway = with(limits, |_, _| ok(&json!({"statusCode": 200}))).await;
     let mut client = gateway.open().await;
     assert_eq!(code(&mut client).await, 1001);
@@ -112,28 +97,16 @@ async fn a_connection_that_is_too_old_is_closed_with_1001() {
 async fn disconnect_is_told_the_clients_own_code() {
     let gateway = gateway().await;
     let mut client = gateway.open().await;
-    client
-        .close(Some(CloseFrame {
-            code: 4001.into(),
-            reason: "bye".into(),
-        }))
-        .await
-        .unwrap();
+    client.close(Some(CloseFrame { code: 4001.into(), reason: "bye".into() })).await.unwrap();
     let context = gateway.event("$disconnect", 0).await["requestContext"].clone();
     assert_eq!(
         (&context["disconnectStatusCode"], &context["disconnectReason"]),
         (&json!(4001), &json!("bye"))
     );
     gateway.open().await.close(None).await.unwrap();
-    assert_eq!(
-        gateway.event("$disconnect", 1).await["requestContext"]["disconnectStatusCode"],
-        1005
-    );
+    assert_eq!(gateway.event("$disconnect", 1).await["requestContext"]["disconnectStatusCode"], 1005);
     drop(gateway.open().await);
-    assert_eq!(
-        gateway.event("$disconnect", 2).await["requestContext"]["disconnectStatusCode"],
-        1006
-    );
+    assert_eq!(gateway.event("$disconnect", 2).await["requestContext"]["disconnectStatusCode"], 1006);
 }
 
 #[tokio::test]

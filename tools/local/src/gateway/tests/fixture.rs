@@ -67,11 +67,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         let minute = Duration::from_secs(60);
-        Self {
-            idle: minute,
-            max_connection: minute,
-            integration: Duration::from_secs(2),
-        }
+        Self { idle: minute, max_connection: minute, integration: Duration::from_secs(2) }
     }
 }
 
@@ -85,28 +81,19 @@ pub fn crash() -> (Duration, Outcome) {
 
 /// A gateway whose functions all answer 200.
 pub async fn gateway() -> Gateway {
-    with(Limits::default(), |_, _| {
-        ok(&json!({"statusCode": 200, "body": "never to be sent"}))
-    })
-    .await
+    with(Limits::default(), |_, _| ok(&json!({"statusCode": 200, "body": "never to be sent"}))).await
 }
 
 pub async fn with(
     limits: Limits,
     answer: impl Fn(&str, &Value) -> (Duration, Outcome) + Send + Sync + 'static,
 ) -> Gateway {
-    let functions = Arc::new(Fake {
-        answer: Box::new(answer),
-        calls: Mutex::default(),
-    });
+    let functions = Arc::new(Fake { answer: Box::new(answer), calls: Mutex::default() });
     let (listener, management_listener) = (bind().await, bind().await);
     let port = listener.local_addr().unwrap().port();
     let management_port = management_listener.local_addr().unwrap().port();
     let routes = ["$connect", "$disconnect", "$default", "message", "other"];
-    let integration = |key: &str| Integration {
-        function: key.to_string(),
-        timeout: limits.integration,
-    };
+    let integration = |key: &str| Integration { function: key.to_string(), timeout: limits.integration };
     let connections = Arc::new(Registry::default());
     let (faults, posts) = (Arc::new(Faults::default()), Arc::new(Posts::default()));
     let api = Arc::new(WebSocketApi {
@@ -133,18 +120,8 @@ pub async fn with(
         posts: posts.clone(),
         faults: faults.clone(),
     };
-    tokio::spawn(serve(
-        management_listener,
-        management::router(Arc::new(management)),
-    ));
-    Gateway {
-        port,
-        management_port,
-        functions,
-        connections,
-        faults,
-        posts,
-    }
+    tokio::spawn(serve(management_listener, management::router(Arc::new(management))));
+    Gateway { port, management_port, functions, connections, faults, posts }
 }
 
 async fn bind() -> TcpListener {
@@ -155,21 +132,12 @@ impl Gateway {
     /// Opens a connection.
     pub async fn open(&self) -> Client {
         let url = format!("ws://127.0.0.1:{}/ws?a=1&a=2", self.port);
-        tokio_tungstenite::connect_async(url.into_client_request().unwrap())
-            .await
-            .unwrap()
-            .0
+        tokio_tungstenite::connect_async(url.into_client_request().unwrap()).await.unwrap().0
     }
 
     /// The functions called so far, in order.
     pub fn called(&self) -> Vec<String> {
-        self.functions
-            .calls
-            .lock()
-            .unwrap()
-            .iter()
-            .map(|(function, _)| function.clone())
-            .collect()
+        self.functions.calls.lock().unwrap().iter().map(|(function, _)| function.clone()).collect()
     }
 
     /// Waits for the `n`th call of a function and gives its event.
@@ -177,11 +145,7 @@ impl Gateway {
         for _ in 0..200 {
             let found = {
                 let calls = self.functions.calls.lock().unwrap();
-                calls
-                    .iter()
-                    .filter(|(name, _)| name == function)
-                    .nth(n)
-                    .map(|(_, event)| event.clone())
+                calls.iter().filter(|(name, _)| name == function).nth(n).map(|(_, event)| event.clone())
             };
             match found {
                 Some(event) => return event,
@@ -193,10 +157,7 @@ impl Gateway {
 
     /// The id of the `n`th connection.
     pub async fn connection_id(&self, n: usize) -> String {
-        self.event("$connect", n).await["requestContext"]["connectionId"]
-            .as_str()
-            .unwrap()
-            .to_string()
+        self.event("$connect", n).await["requestContext"]["connectionId"].as_str().unwrap().to_string()
     }
 
     /// One call of the Management API: status and body.
@@ -204,11 +165,7 @@ impl Gateway {
         use http_body_util::BodyExt;
         let id = id.replace('=', "%3D");
         let uri = format!("http://127.0.0.1:{}/ws/@connections/{id}", self.management_port);
-        let request = http::Request::builder()
-            .method(method)
-            .uri(uri)
-            .body(body.into())
-            .unwrap();
+        let request = http::Request::builder().method(method).uri(uri).body(body.into()).unwrap();
         let response = client().request(request).await.unwrap();
         let status = response.status().as_u16();
         let body = response.into_body().collect().await.unwrap().to_bytes();

@@ -13,10 +13,7 @@ use crate::http_client::client;
 use crate::lambda::Outcome;
 
 async fn refused(answer: impl Fn() -> (Duration, Outcome) + Send + Sync + 'static) -> u16 {
-    let limits = Limits {
-        integration: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { integration: Duration::from_millis(100), ..Limits::default() };
     let gateway = with(limits, move |_, _| answer()).await;
     match connect_async(format!("ws://127.0.0.1:{}/ws", gateway.port)).await {
         Err(Error::Http(response)) => response.status().as_u16(),
@@ -26,10 +23,7 @@ async fn refused(answer: impl Fn() -> (Duration, Outcome) + Send + Sync + 'stati
 
 #[tokio::test]
 async fn the_functions_status_is_passed_on() {
-    assert_eq!(
-        refused(|| ok(&json!({"statusCode": 403, "body": "no"}))).await,
-        403
-    );
+    assert_eq!(refused(|| ok(&json!({"statusCode": 403, "body": "no"}))).await, 403);
     assert_eq!(refused(|| ok(&json!({"statusCode": 503}))).await, 503);
     assert_eq!(refused(|| ok(&json!({"statusCode": 302}))).await, 302);
 }
@@ -38,10 +32,7 @@ async fn the_functions_status_is_passed_on() {
 async fn a_function_that_fails_is_502() {
     assert_eq!(refused(crash).await, 502);
     assert_eq!(refused(|| ok(&json!("no status"))).await, 502);
-    assert_eq!(
-        refused(|| (Duration::from_secs(5), ok(&json!({"statusCode": 200})).1)).await,
-        502
-    );
+    assert_eq!(refused(|| (Duration::from_secs(5), ok(&json!({"statusCode": 200})).1)).await, 502);
 }
 
 #[tokio::test]
@@ -53,21 +44,15 @@ async fn every_2xx_lets_in() {
 #[tokio::test]
 async fn plain_http_is_426() {
     let gateway = gateway().await;
-    let response = client()
-        .get(format!("http://127.0.0.1:{}/ws", gateway.port).parse().unwrap())
-        .await
-        .unwrap();
+    let response =
+        client().get(format!("http://127.0.0.1:{}/ws", gateway.port).parse().unwrap()).await.unwrap();
     assert_eq!(response.status(), 426);
     assert!(gateway.called().is_empty());
 }
 
 async fn protocol(gateway: &Gateway) -> Option<HeaderValue> {
-    let mut request = format!("ws://127.0.0.1:{}/ws", gateway.port)
-        .into_client_request()
-        .unwrap();
-    request
-        .headers_mut()
-        .insert("sec-websocket-protocol", HeaderValue::from_static("a, b"));
+    let mut request = format!("ws://127.0.0.1:{}/ws", gateway.port).into_client_request().unwrap();
+    request.headers_mut().insert("sec-websocket-protocol", HeaderValue::from_static("a, b"));
     // A client may refuse a handshake without a protocol; what it was sent is the same.
     match connect_async(request).await {
         Ok((_, response)) => response.headers().get("sec-websocket-protocol").cloned(),
@@ -93,18 +78,8 @@ async fn the_connect_event_is_as_awss() {
     assert_eq!(event["headers"]["Sec-WebSocket-Version"], "13");
     assert_eq!(event["headers"].get("Upgrade"), None);
     let context = &event["requestContext"];
-    assert_eq!(
-        (&context["routeKey"], &context["eventType"]),
-        (&json!("$connect"), &json!("CONNECT"))
-    );
-    for field in [
-        "requestId",
-        "domainName",
-        "stage",
-        "apiId",
-        "requestTimeEpoch",
-        "connectedAt",
-    ] {
+    assert_eq!((&context["routeKey"], &context["eventType"]), (&json!("$connect"), &json!("CONNECT")));
+    for field in ["requestId", "domainName", "stage", "apiId", "requestTimeEpoch", "connectedAt"] {
         assert!(!context[field].is_null(), "{field}");
     }
     assert_eq!(context.get("messageId"), None);
@@ -113,9 +88,7 @@ async fn the_connect_event_is_as_awss() {
 #[tokio::test]
 async fn without_a_query_there_are_no_parameters() {
     let gateway = gateway().await;
-    connect_async(format!("ws://127.0.0.1:{}/ws", gateway.port))
-        .await
-        .unwrap();
+    connect_async(format!("ws://127.0.0.1:{}/ws", gateway.port)).await.unwrap();
     let event: Value = gateway.event("$connect", 0).await;
     assert_eq!(event.get("queryStringParameters"), None);
 }

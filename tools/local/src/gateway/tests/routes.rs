@@ -12,39 +12,22 @@ use super::fixture::{Limits, crash, gateway, ok, text, with};
 async fn a_frame_takes_the_route_its_body_names() {
     let gateway = gateway().await;
     let mut client = gateway.open().await;
-    for body in [
-        r#"{"type":"message"}"#,
-        r#"{"type":"unknown"}"#,
-        r#"{"type":"$connect"}"#,
-        "no JSON",
-    ] {
+    for body in [r#"{"type":"message"}"#, r#"{"type":"unknown"}"#, r#"{"type":"$connect"}"#, "no JSON"] {
         client.send(Message::text(body)).await.unwrap();
     }
     let event = gateway.event("message", 0).await;
-    assert_eq!(
-        (&event["body"], &event["isBase64Encoded"]),
-        (&json!(r#"{"type":"message"}"#), &json!(false))
-    );
-    assert_eq!(
-        (event.get("headers"), event.get("queryStringParameters")),
-        (None, None)
-    );
+    assert_eq!((&event["body"], &event["isBase64Encoded"]), (&json!(r#"{"type":"message"}"#), &json!(false)));
+    assert_eq!((event.get("headers"), event.get("queryStringParameters")), (None, None));
     assert_eq!(event["requestContext"]["routeKey"], "message");
     assert_eq!(event["requestContext"]["eventType"], "MESSAGE");
     assert!(event["requestContext"]["messageId"].is_string());
     gateway.event("$default", 2).await;
-    assert_eq!(
-        gateway.called(),
-        ["$connect", "message", "$default", "$default", "$default"]
-    );
+    assert_eq!(gateway.called(), ["$connect", "message", "$default", "$default", "$default"]);
 }
 
 #[tokio::test]
 async fn a_function_that_fails_gets_the_gateways_own_frame() {
-    let limits = Limits {
-        integration: Duration::from_millis(100),
-        ..Limits::default()
-    };
+    let limits = Limits { integration: Duration::from_millis(100), ..Limits::default() };
     let gateway = with(limits, |function, _| match function {
         "message" => crash(),
         "other" => (Duration::from_secs(60), ok(&json!({})).1),
@@ -53,16 +36,11 @@ async fn a_function_that_fails_gets_the_gateways_own_frame() {
     .await;
     let mut client = gateway.open().await;
     for route in ["message", "other"] {
-        client
-            .send(Message::text(json!({"type": route}).to_string()))
-            .await
-            .unwrap();
+        client.send(Message::text(json!({"type": route}).to_string())).await.unwrap();
         let frame = text(&mut client).await;
         let context = gateway.event(route, 0).await["requestContext"].clone();
-        let (connection, request) = (
-            context["connectionId"].as_str().unwrap(),
-            context["requestId"].as_str().unwrap(),
-        );
+        let (connection, request) =
+            (context["connectionId"].as_str().unwrap(), context["requestId"].as_str().unwrap());
         assert_eq!(
             frame,
             format!(
@@ -97,15 +75,9 @@ async fn frames_are_started_in_order_and_none_waits_for_another() {
     let mut client = gateway.open().await;
     let began = tokio::time::Instant::now();
     for n in 0..50 {
-        client
-            .send(Message::text(json!({"type": "message", "n": n}).to_string()))
-            .await
-            .unwrap();
+        client.send(Message::text(json!({"type": "message", "n": n}).to_string())).await.unwrap();
     }
     let last = gateway.event("message", 49).await;
-    assert!(
-        began.elapsed() < Duration::from_millis(900),
-        "they waited for each other"
-    );
+    assert!(began.elapsed() < Duration::from_millis(900), "they waited for each other");
     assert_eq!(last["body"], r#"{"n":49,"type":"message"}"#);
 }
