@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use konstruct_domain::{ConversationId, MessageId, Seq};
 use konstruct_protocol::asyncapi::{Sender, frames};
-use konstruct_protocol::event::Holder;
+use konstruct_protocol::event::{CountedTokens, Holder};
 use konstruct_protocol::frame::ConnectionStatus;
 use konstruct_protocol::{Dialect, ErrorCode, Event, ServerFrame, Viewer};
 use serde_json::{Map, Value, json};
@@ -54,9 +54,11 @@ fn events(there: bool) -> Vec<Event> {
         Event::ModelCall { model: model.clone(), timestamp: timestamp.clone() },
         Event::ModelResponse {
             model,
-            prompt_tokens: count,
-            completion_tokens: count,
-            total_tokens: count,
+            usage: CountedTokens {
+                prompt_tokens: count,
+                completion_tokens: count,
+                total_tokens: count,
+            },
             duration_ms: there.then_some(5),
             timestamp,
         },
