@@ -25,6 +25,7 @@ CREATE TABLE turns (
 );
 CREATE INDEX turns_due ON turns (tenant_id, conversation_id, position)
     WHERE delivered_at IS NULL;
+CREATE INDEX turns_by_conversation ON turns (tenant_id, conversation_id, position);
 CREATE INDEX turns_due_of_all ON turns (created_at) WHERE delivered_at IS NULL;
 
 CREATE TABLE turn_steps (

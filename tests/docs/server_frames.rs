@@ -54,11 +54,7 @@ fn events(there: bool) -> Vec<Event> {
         Event::ModelCall { model: model.clone(), timestamp: timestamp.clone() },
         Event::ModelResponse {
             model,
-            usage: CountedTokens {
-                prompt_tokens: count,
-                completion_tokens: count,
-                total_tokens: count,
-            },
+            usage: CountedTokens { prompt_tokens: count, completion_tokens: count, total_tokens: count },
             duration_ms: there.then_some(5),
             timestamp,
         },

@@ -10,8 +10,10 @@
 )]
 
 mod catalogue;
+mod conversations;
 mod delivery;
 mod frame_log;
+mod isolation;
 mod log_writers;
 mod messages;
 mod turn;

@@ -276,7 +276,11 @@ fn schedule(world: &World, seed: u64) -> usize {
         assert_eq!(history, [texts.clone(), answers.clone()].concat(), "seed {seed}");
         let told = endings(&client.numbered(&app)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let told: Vec<String> = told.into_iter().filter_map(|e| e.answer).map(|answer| answer.1).collect();
-        assert_eq!(told, answers, "seed {seed}: {:#?}", client.frames(&app));
+        // Whoever dies between raising the first generation and beginning its log costs a gap, never an answer.
+        let gap = client.frames(&app).iter().any(|f| f["code"] == "replay_gap");
+        let state = app.redis.log_state(tenant.id, client.conversation).await.unwrap().unwrap();
+        let whole = told == answers || (gap && state.generation.0 > 0 && answers.ends_with(&told));
+        assert!(whole, "seed {seed}: {told:?} {:#?}", client.frames(&app));
         let log = app.redis.frames_after(tenant.id, client.conversation, Seq(0), 10_000).await.unwrap();
         dense(&log).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let open = "SELECT 1 FROM turns WHERE tenant_id = $1 AND delivered_at IS NULL";

@@ -262,6 +262,15 @@ impl TenantTx {
     }
 }
 
+/// What may have been shown of a conversation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Missable {
+    /// A turn is open, waiting or undelivered.
+    pub due: bool,
+    /// A turn has begun or ended: only then can a frame have been numbered.
+    pub shown: bool,
+}
+
 /// A message as a task carries it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct InboundRow {
@@ -272,13 +281,18 @@ pub struct InboundRow {
 }
 
 impl TenantTx {
-    /// Whether a conversation has no turn that is open, waiting or undelivered.
+    /// What a connection that comes back may have missed.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn nothing_due(self, conversation: ConversationId) -> Result<bool, DbError> {
-        const SQL: &str = "SELECT 1 FROM turns WHERE conversation_id = $1 AND delivered_at IS NULL LIMIT 1";
-        Ok(self.query(SQL, &[&conversation.0]).await?.is_empty())
+    pub async fn missable(self, conversation: ConversationId) -> Result<Missable, DbError> {
+        const SQL: &str = "
+            SELECT EXISTS (SELECT 1 FROM turns WHERE conversation_id = $1 AND delivered_at IS NULL) AS due,
+                EXISTS (SELECT 1 FROM turns WHERE conversation_id = $1
+                    AND (began_at IS NOT NULL OR ended_at IS NOT NULL)) AS shown";
+        let rows = self.query(SQL, &[&conversation.0]).await?;
+        let row = rows.first().ok_or_else(|| DbError::Configuration("EXISTS has no row".to_owned()))?;
+        Ok(Missable { due: get(row, "due")?, shown: get(row, "shown")? })
     }
 
     /// The message whose answer a stop is about: the oldest open turn's, unless one has ended and is on its way.

@@ -86,7 +86,7 @@ fn from_server(mut schema: Value) -> Option<FrameSchema> {
     let conversation =
         json!({ "type": "string", "format": "uuid", "description": "The connection's conversation." });
     property(&mut schema, "conversation_id", conversation, names_conversation);
-    let text = "The session of the connection's query, else the conversation id.";
+    let text = "The session the connection was opened with; without one, the conversation id.";
     property(&mut schema, "session_id", json!({ "type": "string", "description": text }), names_conversation);
     for time in ["timestamp", "expires_at"] {
         if let Some(field) = schema.pointer_mut(&format!("/properties/{time}")) {

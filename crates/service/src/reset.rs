@@ -80,8 +80,11 @@ impl OnBehalf<'_> {
         let ended = match &left.ended {
             Some(ended) => ended.clone(),
             None => {
-                let id = left.answer_id.unwrap_or(MessageId(self.ids.new_id()));
-                let text = self.shown(tenant, conversation, id).await?;
+                let shown = match left.answer_id {
+                    Some(id) => self.shown(tenant, conversation, id).await?.map(|text| (id, text)),
+                    None => None,
+                };
+                let (id, text) = shown.unwrap_or_else(|| (MessageId(self.ids.new_id()), String::new()));
                 let tx = self.db.begin(tenant).await?;
                 if !tx.end_on_behalf(conversation, left.id, id, &text).await? {
                     tracing::info!(turn_id = %left.id, "a left turn was ended by another");
@@ -108,20 +111,26 @@ impl OnBehalf<'_> {
         Ok(())
     }
 
-    /// What the log has shown of an answer.
+    /// What the log has shown of an answer; `None`: its pieces were voided, and its id with them.
     async fn shown(
         &self,
         tenant: TenantId,
         conversation: ConversationId,
         answer: MessageId,
-    ) -> Result<String, Error> {
+    ) -> Result<Option<String>, Error> {
         let frames =
             self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
-        let pieces = frames.into_iter().filter_map(|(_, event)| match event {
-            Event::Piece { message_id, text } if message_id == answer => Some(text),
-            _ => None,
-        });
-        Ok(pieces.collect())
+        let mut shown = Some(String::new());
+        for (_, event) in frames {
+            match event {
+                Event::Piece { message_id, text } if message_id == answer => {
+                    shown.get_or_insert_default().push_str(&text);
+                }
+                Event::Discard { message_id } if message_id == answer => shown = None,
+                _ => {}
+            }
+        }
+        Ok(shown)
     }
 
     /// Whether the log has the end of a turn already.

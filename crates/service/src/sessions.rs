@@ -113,14 +113,14 @@ impl Sessions<'_> {
             return Ok(false);
         }
         let tenant = row.conversation.tenant_id;
-        let end = log_end(&self.connections, row).await?;
-        let nothing_due = self.db.begin(tenant).await?.nothing_due(row.conversation.id).await?;
+        let missable = self.db.begin(tenant).await?.missable(row.conversation.id).await?;
+        let end = log_end(&self.connections, row, missable).await?;
         let frame = ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq: end.last.0 };
         if !self.connections.send(connection_id, Some(&viewer), &frame).await {
             return Ok(false);
         }
         let joining = Joining { tenant, connection_id, viewer: &viewer };
-        catch_up_and_join(&self.connections, joining, end, after, nothing_due).await
+        catch_up_and_join(&self.connections, joining, end, after).await
     }
 
     /// Renews the token of a live connection: same user and conversation only.
@@ -154,7 +154,8 @@ impl Sessions<'_> {
             ..connection
         };
         self.connections.redis.update_connection(connection_id, &connection).await?;
-        let last_seq = log_end(&self.connections, &row).await?.last.0;
+        let missable = self.db.begin(identity.tenant_id).await?.missable(identity.conversation_id).await?;
+        let last_seq = log_end(&self.connections, &row, missable).await?.last.0;
         let frame = ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq };
         self.connections.send(connection_id, connection.viewer().as_ref(), &frame).await;
         Ok(())
@@ -187,9 +188,9 @@ impl Sessions<'_> {
         let Some(own) = live.into_iter().find(|c| c.connection_id == connection_id) else {
             return Err(too_late());
         };
-        let quiet =
-            self.connections.redis.leave_if_quiet(tenant, conversation, connection_id, own.joined).await?;
-        if identity.resumed || !quiet {
+        if identity.resumed
+            || !self.connections.redis.leave_if_quiet(tenant, conversation, connection_id, own.joined).await?
+        {
             return Err(too_late());
         }
         let resumed = Connection {
@@ -197,10 +198,10 @@ impl Sessions<'_> {
             ..connection.clone()
         };
         self.connections.redis.update_connection(connection_id, &resumed).await?;
-        let end = log_end(&self.connections, &row).await?;
-        let nothing_due = self.db.begin(tenant).await?.nothing_due(conversation).await?;
+        let missable = self.db.begin(tenant).await?.missable(conversation).await?;
+        let end = log_end(&self.connections, &row, missable).await?;
         let joining = Joining { tenant, connection_id, viewer: &own.viewer };
-        catch_up_and_join(&self.connections, joining, end, Some(after), nothing_due).await.map(|_| ())
+        catch_up_and_join(&self.connections, joining, end, Some(after)).await.map(|_| ())
     }
 }
 

@@ -3,6 +3,7 @@
 
 use konstruct_domain::{Seq, TenantId};
 use konstruct_postgres::conversations::ConversationRow;
+use konstruct_postgres::turns::Missable;
 use konstruct_protocol::{ErrorCode, Event, ServerFrame, Viewer};
 use konstruct_redis::live::{Join, LiveConnection};
 
@@ -22,8 +23,8 @@ pub struct LogEnd {
     pub last: Seq,
     /// Whether Redis has the log that Postgres speaks of.
     pub in_log: bool,
-    /// Whether a first log was begun: before that nothing was numbered, and nobody missed anything.
-    pub begun: bool,
+    /// Whether nothing can have been missed by who has everything up to `last`.
+    pub complete: bool,
 }
 
 /// A connection that is about to join.
@@ -38,22 +39,27 @@ pub struct Joining<'a> {
 }
 
 /// The log's end, for `connection.last_seq`. A log that is behind Postgres lost its data and counts as none.
+/// `missable` was read before: what is shown from then on is in the log, or will be.
 ///
 /// # Errors
 /// Redis is away.
-pub async fn log_end(connections: &Connections, row: &ConversationRow) -> Result<LogEnd, Error> {
+pub async fn log_end(
+    connections: &Connections,
+    row: &ConversationRow,
+    missable: Missable,
+) -> Result<LogEnd, Error> {
     let conversation = &row.conversation;
     let state = connections.redis.log_state(conversation.tenant_id, conversation.id).await?;
     Ok(match state {
         Some(state) if state.last >= row.last_seq && Some(state.generation) >= row.generation => {
-            LogEnd { last: state.last, in_log: true, begun: true }
+            LogEnd { last: state.last, in_log: true, complete: true }
         }
-        _ => LogEnd { last: row.last_seq, in_log: false, begun: row.generation.is_some() },
+        _ => LogEnd { last: row.last_seq, in_log: false, complete: !missable.due || !missable.shown },
     })
 }
 
 /// Sends what is behind `after` (`None`: nothing, it is live from the log's end) and joins. `false`: the
-/// connection went away meanwhile. `nothing_due`: no turn is open, waiting or undelivered.
+/// connection went away meanwhile.
 ///
 /// # Errors
 /// Redis is away.
@@ -62,11 +68,10 @@ pub async fn catch_up_and_join(
     joining: Joining<'_>,
     end: LogEnd,
     after: Option<Seq>,
-    nothing_due: bool,
 ) -> Result<bool, Error> {
     let mut has = match after {
         None => end.last,
-        Some(after) if serves(connections, &joining, end, after, nothing_due).await? => after,
+        Some(after) if serves(connections, &joining, end, after).await? => after,
         Some(_) => {
             if !tell_gap(connections, &joining).await {
                 return Ok(false);
@@ -102,10 +107,9 @@ async fn serves(
     joining: &Joining<'_>,
     end: LogEnd,
     after: Seq,
-    nothing_due: bool,
 ) -> Result<bool, Error> {
     if after == end.last {
-        return Ok(end.in_log || !end.begun || nothing_due);
+        return Ok(end.complete);
     }
     if after > end.last || !end.in_log {
         return Ok(false);

@@ -132,10 +132,7 @@ impl Run {
     async fn hear(&mut self, tell: Tell) {
         match tell {
             Tell::Logged { first, events, live } => {
-                if self.start == Seq(0) && self.frames.is_empty() {
-                    // The log was begun with this very append: there is nothing before it.
-                    self.start = Seq(first.0 - 1).max(self.start);
-                }
+                // Also what a dead process logged and nobody posted.
                 self.read_log(Seq(first.0 - 1)).await;
                 if self.end() < first {
                     self.frames.extend((first.0..).map(Seq).zip(events));
