@@ -9,14 +9,19 @@
     reason = "what fails here fails a test"
 )]
 
+mod admission;
 mod catalogue;
+mod connections;
 mod conversations;
 mod delivery;
 mod frame_log;
+mod inbound;
 mod isolation;
+mod janitor;
 mod log_writers;
 mod messages;
 mod turn;
 mod turn_crash;
 mod turn_failures;
 mod turn_stopped;
+mod wait;

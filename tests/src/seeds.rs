@@ -30,11 +30,12 @@ impl Chance {
     }
 }
 
-/// The seeds of a test: `TEST_SEED` alone, else `count` from 0 on.
+/// The seeds of a test: `TEST_SEED` alone, else `count` (or `TEST_SEEDS`) from 0 on.
 #[must_use]
 pub fn seeds(count: u64) -> Vec<u64> {
-    match std::env::var("TEST_SEED").ok().and_then(|seed| seed.parse().ok()) {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse().ok());
+    match number("TEST_SEED") {
         Some(seed) => vec![seed],
-        None => (0..count).collect(),
+        None => (0..number("TEST_SEEDS").unwrap_or(count)).collect(),
     }
 }
