@@ -45,7 +45,9 @@ async fn a_bucket_holds_one_minutes_worth_and_says_when_to_come_again() {
         for _ in 0..capacity {
             assert_eq!(bucket.next(capacity).await, Admission::First);
         }
-        let Admission::Limited { retry_after_ms } = bucket.next(capacity).await else { panic!("over {capacity}") };
+        let Admission::Limited { retry_after_ms } = bucket.next(capacity).await else {
+            panic!("over {capacity}")
+        };
         assert!(retry_after_ms >= 1 && retry_after_ms <= 60_000 / u64::from(capacity), "{retry_after_ms}");
         let ttl = bucket.app.keys.seconds_left(&bucket.key()).await;
         assert!(ttl >= 60, "the key lives at least a minute after use, not {ttl} s");
@@ -64,7 +66,9 @@ async fn a_bucket_refills_evenly_and_never_over_its_rim() {
     assert_eq!(bucket.next(30).await, Admission::First, "one each two seconds");
     assert!(matches!(bucket.next(30).await, Admission::Limited { .. }));
     bucket.passed(1_000).await;
-    let Admission::Limited { retry_after_ms } = bucket.next(30).await else { panic!("half a message is none") };
+    let Admission::Limited { retry_after_ms } = bucket.next(30).await else {
+        panic!("half a message is none")
+    };
     assert!(retry_after_ms <= 1_000, "{retry_after_ms}");
     bucket.passed(3_600_000).await;
     for _ in 0..30 {
@@ -81,7 +85,9 @@ async fn waiting_as_long_as_told_is_enough() {
         for _ in 0..capacity {
             bucket.next(capacity).await;
         }
-        let Admission::Limited { retry_after_ms } = bucket.next(capacity).await else { panic!("over {capacity}") };
+        let Admission::Limited { retry_after_ms } = bucket.next(capacity).await else {
+            panic!("over {capacity}")
+        };
         bucket.passed(i64::try_from(retry_after_ms).unwrap()).await;
         assert_eq!(bucket.next(capacity).await, Admission::First, "capacity {capacity}");
     }

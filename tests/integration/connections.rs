@@ -36,7 +36,12 @@ fn identity(tenant: TenantId, conversation: ConversationId) -> Identity {
 }
 
 /// Opens, authenticates and joins a connection.
-async fn join(app: &TestApp, tenant: TenantId, conversation: ConversationId, session: Option<&str>) -> String {
+async fn join(
+    app: &TestApp,
+    tenant: TenantId,
+    conversation: ConversationId,
+    session: Option<&str>,
+) -> String {
     let connection_id = format!("{}=", id().simple());
     app.connections().connect(&connection_id, &opened(session)).await.unwrap();
     let connection = Connection { identity: Some(identity(tenant, conversation)), ..opened(session) };
@@ -58,7 +63,10 @@ async fn a_connection_is_known_from_connect_to_disconnect() {
     let (tenant, conversation) = (TenantId(id()), ConversationId(id()));
     let connection_id = join(&app, tenant, conversation, Some("s1")).await;
     let found = connections.find(&connection_id).await.unwrap().unwrap();
-    assert_eq!(found.identity.as_ref().map(|i| (i.tenant_id, i.conversation_id)), Some((tenant, conversation)));
+    assert_eq!(
+        found.identity.as_ref().map(|i| (i.tenant_id, i.conversation_id)),
+        Some((tenant, conversation))
+    );
     let key = konstruct_redis::Key::connection(&connection_id);
     let ttl = app.keys.seconds_left(key.as_str()).await;
     assert!(ttl > 2 * 3600, "it outlives the longest connection: {ttl}");
@@ -67,7 +75,10 @@ async fn a_connection_is_known_from_connect_to_disconnect() {
     assert_eq!(app.redis.live(tenant, conversation).await.unwrap(), Vec::new());
     assert_eq!(app.redis.live_conversations(tenant).await.unwrap(), Vec::new());
     connections.disconnect(&connection_id).await.unwrap();
-    assert!(!app.redis.update_connection(&connection_id, &found).await.unwrap(), "what is gone is not made again");
+    assert!(
+        !app.redis.update_connection(&connection_id, &found).await.unwrap(),
+        "what is gone is not made again"
+    );
     assert_eq!(format!("{connections:?}"), "Connections", "nothing of anybody in a log");
 }
 

@@ -84,7 +84,11 @@ async fn a_message_is_announced_then_stored_then_queued() {
         assert_eq!(inbound.accept(message.clone()).await.unwrap(), Accepted { duplicate: copy });
     }
     let seen = witness.seen.lock().unwrap().clone();
-    assert_eq!(seen, [("typing", 0), ("queued", 1), ("queued", 1)], "a copy is queued again and not announced");
+    assert_eq!(
+        seen,
+        [("typing", 0), ("queued", 1), ("queued", 1)],
+        "a copy is queued again and not announced"
+    );
 }
 
 /// proves CHAT-01, CHAN-01

@@ -36,7 +36,10 @@ async fn a_turn_whose_record_was_lost_is_woken_under_a_group_and_id_of_its_own()
     let minute = NOW.unix_timestamp() / 60;
     assert_eq!(sent[0].deduplication_id, format!("{message}:s{minute}"));
     let task = sent[0].task();
-    assert_eq!((task.task, task.message.id, task.message.content.as_str()), (TaskKind::Message, message, "hello"));
+    assert_eq!(
+        (task.task, task.message.id, task.message.content.as_str()),
+        (TaskKind::Message, message, "hello")
+    );
     assert_eq!(task.message.sender.user_id, tenant.user.to_string());
     run(&app).await;
     app.world.clock.set(NOW + Duration::minutes(1));
@@ -76,13 +79,24 @@ async fn what_is_leased_waits_or_is_delivered_is_left_alone_and_what_ended_undel
     let conversation = app.conversation(&tenant).await;
     app.message(&tenant, conversation, "hello").await;
     a_minute_passes(&app).await;
-    set(&app, &tenant, "UPDATE web_conversations SET lease_until = now() + interval '1 minute' WHERE tenant_id = $1").await;
+    set(
+        &app,
+        &tenant,
+        "UPDATE web_conversations SET lease_until = now() + interval '1 minute' WHERE tenant_id = $1",
+    )
+    .await;
     assert_eq!(run(&app).await, 0, "leased");
-    set(&app, &tenant, "UPDATE web_conversations SET lease_until = now() - interval '1 s' WHERE tenant_id = $1").await;
+    set(
+        &app,
+        &tenant,
+        "UPDATE web_conversations SET lease_until = now() - interval '1 s' WHERE tenant_id = $1",
+    )
+    .await;
     assert_eq!(run(&app).await, 1, "its lease ran out");
     set(&app, &tenant, "UPDATE turns SET state = 'waiting' WHERE tenant_id = $1").await;
     assert_eq!(run(&app).await, 0, "it waits for a person");
-    let ended = "UPDATE turns SET state = 'ended', ended_at = now() - interval '1 minute' WHERE tenant_id = $1";
+    let ended =
+        "UPDATE turns SET state = 'ended', ended_at = now() - interval '1 minute' WHERE tenant_id = $1";
     set(&app, &tenant, ended).await;
     assert_eq!(run(&app).await, 1, "ended and not delivered");
     set(&app, &tenant, "UPDATE turns SET delivered_at = now() WHERE tenant_id = $1").await;

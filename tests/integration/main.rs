@@ -23,5 +23,6 @@ mod messages;
 mod turn;
 mod turn_crash;
 mod turn_failures;
+mod turn_schedules;
 mod turn_stopped;
 mod wait;

@@ -1,20 +1,15 @@
 //! Invocations that die, and a Redis that loses its data, in the middle of an answer. Whatever dies in between: each
 //! message is answered exactly once, in order, and nobody sees a number twice.
 
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use konstruct_domain::Seq;
-use konstruct_protocol::{Dialect, Task};
+use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_service::turn::Disposition;
-use konstruct_tests::app::World;
-use konstruct_tests::client::TestClient;
-use konstruct_tests::crash::{invoke, invoke_until};
+use konstruct_tests::crash::invoke_until;
 use konstruct_tests::fakes::FakeModel;
 use konstruct_tests::fakes::model::{Beat, Script, Signal, echo};
-use konstruct_tests::history::{dense, endings};
-use konstruct_tests::seeds::{Chance, seeds};
+use konstruct_tests::history::endings;
 use konstruct_tests::{TestApp, TestTenant};
 
 use crate::turn::{client_sees, portal, said, session};
@@ -66,7 +61,14 @@ async fn an_answer_that_is_stopped_after_its_invocation_died_is_what_was_shown()
     client_sees(&app, &client, "Half ").await;
     dies.give();
     assert_eq!(tokio::task::spawn_blocking(|| dead.join()).await.unwrap().unwrap(), None);
-    let stopped = konstruct_service::stop::stop(&app.db, &app.connections(), tenant.id, conversation).await;
+    let stopped = konstruct_service::stop::stop(
+        &app.db,
+        &app.connections(),
+        tenant.id,
+        conversation,
+        Patience::of(WEBSOCKET),
+    )
+    .await;
     assert!(stopped.unwrap());
     app.keys.push_lease_runs_out(tenant.id, conversation).await;
     app.work_until_done(&task).await;
@@ -207,107 +209,4 @@ async fn frames_that_a_dead_invocation_logged_and_nobody_posted_are_posted_by_th
     let numbers: Vec<i64> = client.numbered(&app).iter().map(|f| f["seq"].as_i64().unwrap()).collect();
     assert_eq!(numbers.first(), Some(&1), "{:#?}", client.numbered(&app));
     assert_eq!(endings(&client.numbered(&app)).unwrap().len(), 1);
-}
-
-/// Works tasks to their ends with invocations that die at random; how often one died.
-fn run(
-    runtime: &tokio::runtime::Runtime,
-    app: &TestApp,
-    client: &mut TestClient,
-    tasks: &[Task],
-    seed: u64,
-) -> usize {
-    let mut chance = Chance::of(seed);
-    let mut deaths = 0;
-    for task in tasks {
-        for attempt in 0.. {
-            assert!(attempt < 60, "seed {seed}: the task is never done");
-            let polls = if deaths < 3 && chance.below(3) > 0 { 1 + chance.below(40) } else { u64::MAX };
-            let worked = invoke(&app.world, task, polls);
-            runtime.block_on(async {
-                if worked.is_none() {
-                    app.keys.push_lease_runs_out(client.caller.tenant_id.unwrap(), client.conversation).await;
-                }
-                if client.was_closed(app) {
-                    client.connect(app).await.unwrap();
-                }
-                if let Some(Disposition::Again(after)) = worked {
-                    tokio::time::sleep(after.min(LEASE)).await;
-                }
-            });
-            deaths += usize::from(worked.is_none());
-            if worked == Some(Disposition::Done) {
-                break;
-            }
-        }
-    }
-    deaths
-}
-
-/// One schedule: a few messages, invocations that die; then what everybody has is looked at.
-fn schedule(world: &World, seed: u64) -> usize {
-    let mut chance = Chance::of(seed ^ 0xA5A5);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    // Its own fakes: schedules share nothing but the servers.
-    let model = std::sync::Arc::new(FakeModel::default());
-    model.echo_slowly(Duration::from_millis(2 + chance.below(12)));
-    let mut world = World { model, gateway: std::sync::Arc::default(), ..world.clone() };
-    world.limits.lease = LEASE;
-    let (app, tenant, mut client, texts, tasks) = runtime.block_on(async {
-        let app = world.app().await;
-        let tenant = app.tenant().await;
-        let conversation = app.conversation(&tenant).await;
-        let dialect = if chance.once_in(2) { Dialect::Portal } else { Dialect::Session };
-        let client = TestClient::connected(&app, dialect, tenant.caller(), conversation).await;
-        let texts: Vec<String> = (0..1 + chance.below(3)).map(|n| format!("message {n}")).collect();
-        let mut tasks = Vec::new();
-        for text in &texts {
-            tasks.push(app.message(&tenant, conversation, text).await.1);
-        }
-        (app, tenant, client, texts, tasks)
-    });
-    let deaths = run(&runtime, &app, &mut client, &tasks, seed);
-    runtime.block_on(async {
-        if client.was_closed(&app) {
-            client.connect(&app).await.unwrap();
-        }
-        let answers: Vec<String> = texts.iter().map(|text| echo(text)).collect();
-        let history = said(&app, &tenant, client.conversation).await;
-        assert_eq!(history, [texts.clone(), answers.clone()].concat(), "seed {seed}");
-        let told = endings(&client.numbered(&app)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        let told: Vec<String> = told.into_iter().filter_map(|e| e.answer).map(|answer| answer.1).collect();
-        // Whoever dies between raising the first generation and beginning its log costs a gap, never an answer.
-        let gap = client.frames(&app).iter().any(|f| f["code"] == "replay_gap");
-        let state = app.redis.log_state(tenant.id, client.conversation).await.unwrap().unwrap();
-        let whole = told == answers || (gap && state.generation.0 > 0 && answers.ends_with(&told));
-        assert!(whole, "seed {seed}: {told:?} {:#?}", client.frames(&app));
-        let log = app.redis.frames_after(tenant.id, client.conversation, Seq(0), 10_000).await.unwrap();
-        dense(&log).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
-        let open = "SELECT 1 FROM turns WHERE tenant_id = $1 AND delivered_at IS NULL";
-        assert_eq!(app.count(open, &[&tenant.id.0]).await, 0, "seed {seed}");
-        assert!(!app.gateway().overlapped(), "seed {seed}: two posts at once");
-    });
-    deaths
-}
-
-/// proves CHAT-08, CHAT-09, CHAT-12
-#[test]
-fn whenever_an_invocation_dies_each_message_is_answered_once_and_in_order() {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let world = runtime.block_on(async { TestApp::start().await.world.clone() });
-    let left = Mutex::new(seeds(120));
-    let deaths = AtomicUsize::new(0);
-    std::thread::scope(|scope| {
-        for _ in 0..8 {
-            scope.spawn(|| {
-                while let Some(seed) = { left.lock().unwrap().pop() } {
-                    deaths.fetch_add(schedule(&world, seed), Ordering::Relaxed);
-                }
-            });
-        }
-    });
-    assert!(
-        std::env::var("TEST_SEED").is_ok() || deaths.load(Ordering::Relaxed) > 60,
-        "hardly anyone died: {deaths:?}"
-    );
 }

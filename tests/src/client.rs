@@ -5,6 +5,7 @@ use konstruct_domain::{ConversationId, Principal};
 use konstruct_protocol::{Auth, Dialect};
 use konstruct_redis::connections::Connection;
 use konstruct_service::Error;
+use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_service::sessions::Sessions;
 use serde_json::Value;
 
@@ -64,8 +65,12 @@ impl TestClient {
             user_id: None,
             role: None,
         };
-        let sessions =
-            Sessions { db: app.db.clone(), connections: app.connections(), ids: app.world.ids.as_ref() };
+        let sessions = Sessions {
+            db: app.db.clone(),
+            connections: app.connections(),
+            ids: app.world.ids.as_ref(),
+            patience: Patience::of(WEBSOCKET),
+        };
         sessions.authenticate(&connection_id, connection, &self.caller, &auth).await
     }
 

@@ -28,12 +28,15 @@ pub(crate) struct Sender<'a> {
 pub(crate) struct Taken<'a> {
     pub(crate) sender: Sender<'a>,
     pub(crate) frame: ClientFrame,
+    /// Until when to try, counted from the frame's arrival: API Gateway waits for 29 s in all.
+    pub(crate) patience: Patience,
 }
 
 /// Takes a frame in: parses it, finds its sender, and refuses what is no frame or comes too early or too late.
 pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketEvent) -> Option<Taken<'a>> {
     let id = event.request_context.connection_id.as_str();
-    let found = Patience::of(WEBSOCKET).retry(|| connections.find(id)).await;
+    let patience = Patience::of(WEBSOCKET);
+    let found = patience.retry(|| connections.find(id)).await;
     let connection = match found {
         Ok(connection) => connection,
         Err(error) => {
@@ -58,7 +61,7 @@ pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketE
             None
         }
         // `ping` passes, always; `auth` is what makes the others pass.
-        Ok(frame @ (ClientFrame::Ping | ClientFrame::Auth(_))) => Some(Taken { sender, frame }),
+        Ok(frame @ (ClientFrame::Ping | ClientFrame::Auth(_))) => Some(Taken { sender, frame, patience }),
         other => {
             let refused_id = match &other {
                 Ok(ClientFrame::Message(message)) => message.id,
@@ -69,7 +72,7 @@ pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketE
                 return None;
             }
             match other {
-                Ok(frame) => Some(Taken { sender, frame }),
+                Ok(frame) => Some(Taken { sender, frame, patience }),
                 Err(error) => {
                     let frame = ServerFrame::Error {
                         code: error.code,

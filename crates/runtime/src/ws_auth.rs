@@ -7,6 +7,7 @@ use konstruct_ports::Clock as _;
 use konstruct_postgres::TenantPool;
 use konstruct_protocol::{Auth, ClientFrame, ErrorCode};
 use konstruct_redis::connections::Connection;
+use konstruct_service::patience::Patience;
 use konstruct_service::sessions::Sessions;
 use konstruct_service::{Connections, Error};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -52,14 +53,15 @@ impl Authenticate {
         let Some(taken) = frames::take(&self.connections, event).await else {
             return;
         };
-        let (sender, ClientFrame::Auth(auth)) = (taken.sender, taken.frame) else {
+        let (sender, patience) = (taken.sender, taken.patience);
+        let ClientFrame::Auth(auth) = taken.frame else {
             return;
         };
         let Some(connection) = sender.connection.clone() else {
             // `$connect` has written it before the client could send: Redis lost it meanwhile.
             return sender.close().await;
         };
-        if let Err(error) = self.authenticate(&sender, connection, &auth).await {
+        if let Err(error) = self.authenticate(&sender, connection, &auth, patience).await {
             sender.refuse(&error, None).await;
             let first = sender.identity().is_none();
             if first && closes(&error) {
@@ -73,11 +75,12 @@ impl Authenticate {
         sender: &Sender<'_>,
         connection: Connection,
         auth: &Auth,
+        patience: Patience,
     ) -> Result<(), Error> {
         let now = SystemClock.now().unix_timestamp();
         let caller = self.verifier.verify(&auth.token, now).await.map_err(|error| refused(&error))?;
-        let sessions =
-            Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
+        let (db, connections) = (self.db.clone(), self.connections.clone());
+        let sessions = Sessions { db, connections, ids: &SystemIds, patience };
         sessions.authenticate(sender.id, connection, &caller, auth).await
     }
 }

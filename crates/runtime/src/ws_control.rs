@@ -6,6 +6,7 @@ use std::sync::Arc;
 use konstruct_domain::Seq;
 use konstruct_postgres::TenantPool;
 use konstruct_protocol::{ClientFrame, ErrorCode, ServerFrame};
+use konstruct_service::patience::Patience;
 use konstruct_service::sessions::Sessions;
 use konstruct_service::{Connections, Error, stop};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -49,8 +50,8 @@ impl Control {
                 taken.sender.send(&ServerFrame::Pong).await;
                 Ok(())
             }
-            ClientFrame::Cancel => self.cancel(&taken.sender).await,
-            ClientFrame::Resume { after } => self.resume(&taken.sender, Seq(after)).await,
+            ClientFrame::Cancel => self.cancel(&taken.sender, taken.patience).await,
+            ClientFrame::Resume { after } => self.resume(&taken.sender, Seq(after), taken.patience).await,
             ClientFrame::Auth(_) | ClientFrame::Message(_) => {
                 Err(Error::refused(ErrorCode::UnknownType, "The frame came by the wrong route."))
             }
@@ -60,22 +61,22 @@ impl Control {
         }
     }
 
-    async fn cancel(&self, sender: &Sender<'_>) -> Result<(), Error> {
+    async fn cancel(&self, sender: &Sender<'_>, patience: Patience) -> Result<(), Error> {
         let Some(identity) = sender.identity() else {
             return Ok(());
         };
         let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
-        let stopping = stop::stop(&self.db, &self.connections, tenant, conversation).await?;
+        let stopping = stop::stop(&self.db, &self.connections, tenant, conversation, patience).await?;
         tracing::info!(stopping, %tenant, %conversation, "asked to stop");
         Ok(())
     }
 
-    async fn resume(&self, sender: &Sender<'_>, after: Seq) -> Result<(), Error> {
+    async fn resume(&self, sender: &Sender<'_>, after: Seq, patience: Patience) -> Result<(), Error> {
         let (Some(connection), Some(identity)) = (&sender.connection, sender.identity()) else {
             return Ok(());
         };
-        let sessions =
-            Sessions { db: self.db.clone(), connections: self.connections.clone(), ids: &SystemIds };
+        let (db, connections) = (self.db.clone(), self.connections.clone());
+        let sessions = Sessions { db, connections, ids: &SystemIds, patience };
         sessions.resume(sender.id, connection, identity, after).await
     }
 }

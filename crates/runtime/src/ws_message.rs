@@ -45,6 +45,8 @@ async fn handle(inbound: &Inbound, event: &WebSocketEvent) {
     let Some(taken) = frames::take(&inbound.connections, event).await else {
         return;
     };
+    // What finding the sender took is not left for the rest.
+    let inbound = &Inbound { patience: taken.patience.left(), ..inbound.clone() };
     let (sender, ClientFrame::Message(message)) = (taken.sender, taken.frame) else {
         return;
     };

@@ -24,6 +24,12 @@ impl Patience {
         Self { until: Instant::now() + limit }
     }
 
+    /// How long is left.
+    #[must_use]
+    pub fn left(self) -> Duration {
+        self.until.saturating_duration_since(Instant::now())
+    }
+
     /// Runs an operation until it succeeds, fails for good, or patience ends. The operation is one that may be
     /// run twice.
     ///
@@ -36,7 +42,7 @@ impl Patience {
     {
         let mut pause = Duration::from_millis(50);
         loop {
-            let left = self.until.saturating_duration_since(Instant::now());
+            let left = self.left();
             let error = match tokio::time::timeout(left.max(Duration::from_millis(100)), operation()).await {
                 Ok(Ok(value)) => return Ok(value),
                 Ok(Err(error)) => error.into(),

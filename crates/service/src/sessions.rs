@@ -13,7 +13,7 @@ use konstruct_redis::connections::{Connection, Identity};
 use crate::connections::Connections;
 use crate::delivery::catch_up::{Joining, catch_up_and_join, log_end};
 use crate::error::Error;
-use crate::patience::{Patience, WEBSOCKET};
+use crate::patience::Patience;
 
 /// Authenticates connections.
 #[derive(Clone)]
@@ -24,6 +24,8 @@ pub struct Sessions<'a> {
     pub connections: Connections,
     /// Ids of new conversations.
     pub ids: &'a dyn Ids,
+    /// Until when to try while something is away.
+    pub patience: Patience,
 }
 
 impl std::fmt::Debug for Sessions<'_> {
@@ -50,9 +52,7 @@ impl Sessions<'_> {
             return self.renew(connection_id, connection, identity, caller, auth).await;
         }
         let named = named_conversation(&connection, auth)?;
-        let row = Patience::of(WEBSOCKET)
-            .retry(|| self.conversation(tenant, named, &connection, caller, auth))
-            .await?;
+        let row = self.patience.retry(|| self.conversation(tenant, named, &connection, caller, auth)).await?;
         let identity = Identity {
             tenant_id: tenant,
             user_id: caller.user_id,
@@ -62,7 +62,8 @@ impl Sessions<'_> {
             resumed: auth.last_seq.is_some(),
         };
         let connection = Connection { identity: Some(identity), ..connection };
-        let joined = Patience::of(WEBSOCKET)
+        let joined = self
+            .patience
             .retry(|| self.welcome(connection_id, &connection, &row, auth.last_seq.map(Seq)))
             .await?;
         if !joined {
@@ -143,7 +144,7 @@ impl Sessions<'_> {
             let tx = self.db.begin(identity.tenant_id).await?;
             tx.conversation(identity.conversation_id, identity.user_id).await
         };
-        let (membership, row) = Patience::of(WEBSOCKET).retry(find).await?;
+        let (membership, row) = self.patience.retry(find).await?;
         in_tenant(caller, membership, Access::Write).map_err(|_| no_member(caller))?;
         let row = row.ok_or_else(|| Error::not_found("conversation"))?;
         if auth.agent_id.is_some_and(|agent| agent != row.conversation.agent_id) {
@@ -179,7 +180,7 @@ impl Sessions<'_> {
         let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
         let find =
             || async { self.db.begin(tenant).await?.conversation(conversation, identity.user_id).await };
-        let (membership, row) = Patience::of(WEBSOCKET).retry(find).await?;
+        let (membership, row) = self.patience.retry(find).await?;
         if membership.is_none() {
             return Err(Error::refused(ErrorCode::AuthFailed, "You are not a member of this tenant."));
         }

@@ -5,7 +5,7 @@ use konstruct_postgres::TenantPool;
 
 use crate::connections::Connections;
 use crate::error::Error;
-use crate::patience::{Patience, WEBSOCKET};
+use crate::patience::Patience;
 
 /// Marks the answer being written as to be stopped; `false`: nothing is being written.
 ///
@@ -16,8 +16,8 @@ pub async fn stop(
     connections: &Connections,
     tenant: TenantId,
     conversation: ConversationId,
+    patience: Patience,
 ) -> Result<bool, Error> {
-    let patience = Patience::of(WEBSOCKET);
     let find = || async { db.begin(tenant).await?.turn_to_stop(conversation).await };
     let Some(message) = patience.retry(find).await? else {
         return Ok(false);
