@@ -2,7 +2,7 @@
 
 use std::sync::LazyLock;
 
-use konstruct_domain::{ConversationId, MessageId, Seq, TenantId};
+use konstruct_domain::{ConversationId, Epoch, MessageId, Seq, TenantId};
 use redis::{Script, Value};
 
 use crate::client::Redis;
@@ -39,6 +39,8 @@ pub struct PushTick {
     pub last: Seq,
     /// The message whose answer is to be stopped.
     pub cancelled: Option<MessageId>,
+    /// The log's epoch: above one's own, one has nothing to say any more.
+    pub epoch: Option<Epoch>,
     /// Those that are live.
     pub live: Vec<LiveConnection>,
 }
@@ -71,13 +73,13 @@ static TICK: LazyLock<Script> = LazyLock::new(|| {
             held = 1
             redis.call('PEXPIRE', KEYS[1], ARGV[2])
         end
-        local log = redis.call('HMGET', KEYS[2], 'generation', 'n')
+        local log = redis.call('HMGET', KEYS[2], 'generation', 'n', 'epoch')
         local last = '0'
         if log[1] then
             last = string.format('%.0f', tonumber(log[1]) * 1000000000 + tonumber(log[2]))
             if held == 1 then redis.call('HSET', KEYS[2], 'posted', ARGV[3]) end
         end
-        return {held, last, redis.call('GET', KEYS[4]) or '', redis.call('HGETALL', KEYS[3])}",
+        return {held, last, redis.call('GET', KEYS[4]) or '', log[3] or '', redis.call('HGETALL', KEYS[3])}",
     )
 });
 
@@ -125,6 +127,22 @@ impl Redis {
         Ok(PushLease::Taken { posted, live, in_doubt: live_connections(answer.next()) })
     }
 
+    /// How far the lease's holder has posted; `None`: nobody holds it.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn push_progress(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+    ) -> Result<Option<Seq>, RedisError> {
+        let mut get = redis::pipe();
+        get.cmd("GET").arg(Key::push(tenant, conversation));
+        get.cmd("HGET").arg(Key::log(tenant, conversation)).arg("posted");
+        let (holder, posted): (Option<String>, Option<i64>) = self.pipeline(&get).await?;
+        Ok(holder.map(|_| Seq(posted.unwrap_or_default())))
+    }
+
     /// Renews the lease, tells how far one has posted, and looks around.
     ///
     /// # Errors
@@ -144,12 +162,13 @@ impl Redis {
         ];
         let (ttl, posted) = (LEASE_MS.to_string(), posted.0.to_string());
         let args = [holder.as_bytes(), ttl.as_bytes(), posted.as_bytes()];
-        let (held, last, cancelled, live): (i64, i64, String, Value) =
+        let (held, last, cancelled, epoch, live): (i64, i64, String, String, Value) =
             self.script(&TICK, &keys, &args).await?;
         Ok(PushTick {
             held: held == 1,
             last: Seq(last),
             cancelled: cancelled.parse().ok(),
+            epoch: epoch.parse().ok().map(Epoch),
             live: live_connections(Some(live)),
         })
     }

@@ -4,7 +4,7 @@
 
 mod run;
 
-use konstruct_domain::{ConversationId, MessageId, Seq, TenantId};
+use konstruct_domain::{ConversationId, Epoch, MessageId, Seq, TenantId};
 use konstruct_protocol::Event;
 use konstruct_redis::live::LiveConnection;
 use tokio::sync::{mpsc, oneshot, watch};
@@ -23,11 +23,20 @@ enum Tell {
     PostedTo(Seq, oneshot::Sender<()>),
 }
 
+/// What cuts an answer off while its model is silent.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Signals {
+    /// The message whose answer is to be stopped.
+    pub cancelled: Option<MessageId>,
+    /// The log's epoch.
+    pub epoch: Option<Epoch>,
+}
+
 /// A running poster.
 #[derive(Debug)]
 pub struct Poster {
     tell: mpsc::UnboundedSender<Tell>,
-    cancelled: watch::Receiver<Option<MessageId>>,
+    signals: watch::Receiver<Signals>,
     task: JoinHandle<()>,
 }
 
@@ -41,9 +50,9 @@ impl Poster {
         holder: String,
     ) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
-        let (cancel, cancelled) = watch::channel(None);
-        let run = run::Run::new(connections, tenant, conversation, holder, cancel);
-        Self { tell, cancelled, task: tokio::spawn(run.run(told)) }
+        let (signal, signals) = watch::channel(Signals::default());
+        let run = run::Run::new(connections, tenant, conversation, holder, signal);
+        Self { tell, signals, task: tokio::spawn(run.run(told)) }
     }
 
     /// Hands on what was logged just now.
@@ -57,10 +66,10 @@ impl Poster {
         let _ = self.tell.send(Tell::BegunAnew);
     }
 
-    /// Changes when a person stops an answer: the message of the stopped answer. Looked at every 100 ms.
+    /// Changes when a person stops an answer, or the conversation gets a newer epoch. Looked at every 100 ms.
     #[must_use]
-    pub fn cancelled(&self) -> watch::Receiver<Option<MessageId>> {
-        self.cancelled.clone()
+    pub fn signals(&self) -> watch::Receiver<Signals> {
+        self.signals.clone()
     }
 
     /// Waits until everything up to `seq` was posted to everyone who is live, or given up on: some 15 s at most.

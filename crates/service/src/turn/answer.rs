@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use konstruct_domain::{MessageId, Seq};
+use konstruct_domain::{Epoch, MessageId, Seq};
 use konstruct_ports::{ModelError, ModelRequest, ModelStream};
 use konstruct_postgres::turns::{AnswerToStore, Ended, TurnRow, Work};
 use konstruct_postgres::usage::Usage;
@@ -11,12 +11,14 @@ use konstruct_protocol::event::{CountedTokens, pieces};
 use konstruct_protocol::{ErrorCode, Event};
 use serde_json::json;
 use time::format_description::well_known::Rfc3339;
+use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::end::Shown;
 use super::progress::{Next, PIECE_EVERY, Progress, estimated_tokens};
 use super::prompt::{self, Remembered};
 use super::{Held, Turned};
+use crate::delivery::poster::Signals;
 use crate::error::Error;
 use crate::patience::Patience;
 
@@ -84,7 +86,10 @@ impl Held<'_> {
             };
             let silence = limits.model_silence.saturating_sub(began.elapsed());
             let failure = match self.ask(turn, &request, &mut asking, silence).await? {
-                Asked::GiveUp => return Ok(Turned::GiveUp),
+                Asked::GiveUp => {
+                    self.bill(turn, &request, &asking).await?;
+                    return Ok(Turned::GiveUp);
+                }
                 Asked::Whole => {
                     let remembered = (question, Some(asking.progress.shown.clone()));
                     let turned = self.end_whole(turn, &request, asking).await?;
@@ -116,19 +121,23 @@ impl Held<'_> {
             if !failure.is_retryable() || failures >= limits.failures_max || over {
                 return self.fail(turn, ErrorCode::AgentFailed).await;
             }
-            if self.stopped_within(turn, pause).await {
-                let id = MessageId(self.agent.ids.new_id());
-                return self.end_stopped(turn, id, String::new(), None).await;
+            match self.pause(turn, pause).await {
+                Some(Asked::GiveUp) => return Ok(Turned::GiveUp),
+                Some(_) => {
+                    let id = MessageId(self.agent.ids.new_id());
+                    return self.end_stopped(turn, id, String::new(), None).await;
+                }
+                None => {}
             }
         }
     }
 
-    /// Waits; `true`: the person stopped the answer meanwhile.
-    async fn stopped_within(&self, turn: &TurnRow, pause: Duration) -> bool {
-        let mut cancelled = self.poster.cancelled();
+    /// Waits before the next try; how the answer was cut off meanwhile, if it was.
+    async fn pause(&self, turn: &TurnRow, pause: Duration) -> Option<Asked> {
+        let mut signals = self.poster.signals();
         tokio::select! {
-            () = sleep(pause) => false,
-            () = until_cancelled(&mut cancelled, turn.id) => true,
+            () = sleep(pause) => None,
+            cut = until_cut(&mut signals, turn.id, self.leased.guard.epoch) => Some(cut),
         }
     }
 
@@ -193,11 +202,12 @@ impl Held<'_> {
         asking: &mut Asking,
         silence: Duration,
     ) -> Result<Asked, Error> {
-        let mut cancelled = self.poster.cancelled();
+        let mut signals = self.poster.signals();
+        let epoch = self.leased.guard.epoch;
         let agent = self.agent;
         let stream = tokio::select! {
             stream = agent.model.ask(request) => stream,
-            () = until_cancelled(&mut cancelled, turn.id) => return Ok(Asked::Stopped),
+            cut = until_cut(&mut signals, turn.id, epoch) => return Ok(cut),
             () = sleep(silence) => return Ok(Asked::Failed(silent())),
         };
         match stream {
@@ -213,7 +223,8 @@ impl Held<'_> {
         asking: &mut Asking,
         silence: Duration,
     ) -> Result<Asked, Error> {
-        let mut cancelled = self.poster.cancelled();
+        let mut signals = self.poster.signals();
+        let epoch = self.leased.guard.epoch;
         let mut show_at: Option<Instant> = None;
         let mut last_shown = Instant::now();
         loop {
@@ -223,7 +234,7 @@ impl Held<'_> {
                 biased;
                 () = sleep_until(show_at.unwrap_or(last_shown)), if show_at.is_some() => None,
                 event = stream.next() => Some(event),
-                () = until_cancelled(&mut cancelled, turn.id) => return Ok(Asked::Stopped),
+                cut = until_cut(&mut signals, turn.id, epoch) => return Ok(cut),
                 () = sleep_until(silent_until), if nothing_yet => return Ok(Asked::Failed(silent())),
             };
             let next = match event {
@@ -382,11 +393,14 @@ impl Held<'_> {
     }
 }
 
-/// Returns when the mark names this message.
-async fn until_cancelled(mark: &mut tokio::sync::watch::Receiver<Option<MessageId>>, message: MessageId) {
-    if mark.wait_for(|mark| *mark == Some(message)).await.is_err() {
-        // The poster is gone, and with it who looks at the mark: the log's gate still does.
-        std::future::pending::<()>().await;
+/// Returns when the answer to this message is to be cut off, and how.
+async fn until_cut(signals: &mut watch::Receiver<Signals>, message: MessageId, epoch: Epoch) -> Asked {
+    let superseded = |signals: &Signals| signals.epoch.is_some_and(|now| now > epoch);
+    match signals.wait_for(|s| superseded(s) || s.cancelled == Some(message)).await {
+        Ok(signals) if superseded(&signals) => Asked::GiveUp,
+        Ok(_) => Asked::Stopped,
+        // The poster is gone, and with it who looks: the log's gate still does.
+        Err(_) => std::future::pending().await,
     }
 }
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt as _;
 use futures_util::stream::FuturesUnordered;
-use konstruct_domain::{ConversationId, MessageId, Seq, TenantId};
+use konstruct_domain::{ConversationId, Seq, TenantId};
 use konstruct_ports::PostOutcome;
 use konstruct_protocol::{Event, Viewer};
 use konstruct_redis::live::LiveConnection;
@@ -14,7 +14,7 @@ use konstruct_redis::push::PushLease;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep};
 
-use super::Tell;
+use super::{Signals, Tell};
 use crate::connections::Connections;
 use crate::delivery::batch::next_batch;
 
@@ -39,7 +39,7 @@ pub(super) struct Run {
     tenant: TenantId,
     conversation: ConversationId,
     holder: String,
-    cancel: watch::Sender<Option<MessageId>>,
+    signal: watch::Sender<Signals>,
     /// The log behind `start`, without a hole.
     frames: Vec<(Seq, Event)>,
     /// Everything up to here was posted before this poster's time.
@@ -56,14 +56,14 @@ impl Run {
         tenant: TenantId,
         conversation: ConversationId,
         holder: String,
-        cancel: watch::Sender<Option<MessageId>>,
+        signal: watch::Sender<Signals>,
     ) -> Self {
         Self {
             connections,
             tenant,
             conversation,
             holder,
-            cancel,
+            signal,
             frames: Vec::new(),
             start: Seq(0),
             targets: HashMap::new(),
@@ -162,11 +162,8 @@ impl Run {
             self.connections.redis.tick_push(self.tenant, self.conversation, &self.holder, posted).await;
         match tick {
             Ok(tick) => {
-                self.cancel.send_if_modified(|mark| {
-                    let changed = *mark != tick.cancelled;
-                    *mark = tick.cancelled;
-                    changed
-                });
+                let signals = Signals { cancelled: tick.cancelled, epoch: tick.epoch };
+                self.signal.send_if_modified(|told| std::mem::replace(told, signals) != signals);
                 if !tick.held {
                     tracing::warn!("the push lease was lost");
                     self.leased = false;
