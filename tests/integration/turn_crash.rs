@@ -169,16 +169,16 @@ async fn a_client_that_comes_back_during_an_answer_after_a_flush_gets_its_end() 
     let (worked, ()) = tokio::join!(app.work(&task), async {
         client_sees(&app, &client, "One ").await;
         app.keys.flush(tenant.id).await;
-        go.give();
-        while !client.was_closed(&app) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        // The model is silent: the poster finds out by itself.
+        app.gateway().wait_closed(client.connection()).await;
         client.connect(&app).await.unwrap();
+        go.give();
         on.give();
     });
     assert_eq!(worked, Disposition::Done);
     let last = client.numbered(&app).last().cloned().unwrap();
     assert_eq!((last["type"].as_str(), last["text"].as_str()), (Some("response"), Some("One two three.")));
+    assert_eq!(endings(&client.told(&app)).unwrap().len(), 1);
 }
 
 /// proves CHAT-09

@@ -100,7 +100,7 @@ impl Schedule {
         let answers: Vec<String> = texts.iter().map(|text| echo(text)).collect();
         let history = said(app, tenant, client.conversation).await;
         assert_eq!(history, [texts, answers.as_slice()].concat(), "seed {seed}");
-        let told = endings(&client.numbered(app)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
+        let told = endings(&client.told(app)).unwrap_or_else(|why| panic!("seed {seed}: {why}"));
         let told: Vec<String> = told.into_iter().filter_map(|e| e.answer).map(|answer| answer.1).collect();
         // A gap is told where frames are lost with Redis, and where an invocation died between raising the first
         // generation and beginning its log. It never costs an answer of the history.

@@ -86,6 +86,13 @@ impl TestClient {
         self.frames(app).into_iter().filter(|frame| frame.get("seq").is_some()).collect()
     }
 
+    /// The numbered frames, and where it was told that some are gone.
+    #[must_use]
+    pub fn told(&self, app: &TestApp) -> Vec<Value> {
+        let told = |frame: &Value| frame.get("seq").is_some() || frame["code"] == "replay_gap";
+        self.frames(app).into_iter().filter(told).collect()
+    }
+
     /// The last `seq` it saw, in `connection` too.
     #[must_use]
     pub fn last_seq(&self, app: &TestApp) -> i64 {

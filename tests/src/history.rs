@@ -26,8 +26,14 @@ pub struct Ending {
 pub fn endings(frames: &[Value]) -> Result<Vec<Ending>, String> {
     let mut pieces: HashMap<String, String> = HashMap::new();
     let (mut last, mut endings) = (0, Vec::<Ending>::new());
+    // Told of a gap, a client knows that the answer under way is complete only with its final frame.
+    let mut gap = false;
     for frame in frames {
         let text = |field: &str| frame.get(field).and_then(Value::as_str).map(str::to_owned);
+        if frame["code"] == "replay_gap" {
+            gap = true;
+            continue;
+        }
         let seq = frame.get("seq").and_then(Value::as_i64).ok_or_else(|| format!("no seq: {frame}"))?;
         if seq <= last {
             return Err(format!("seq {seq} comes behind {last}: {frame}"));
@@ -44,11 +50,15 @@ pub fn endings(frames: &[Value]) -> Result<Vec<Ending>, String> {
         } else if frame["type"] == "discard" {
             pieces.remove(&message_id);
         } else if frame["type"] == "response" || frame["streaming"] == false {
-            let shown = pieces.remove(&message_id).unwrap_or_default();
+            let mut shown = pieces.remove(&message_id).unwrap_or_default();
             let whole = text("text").or_else(|| text("content"));
-            if whole.as_ref().is_some_and(|whole| *whole != shown) {
-                return Err(format!("the pieces are {shown:?}, the answer is {frame}"));
+            if let Some(whole) = whole.filter(|whole| *whole != shown) {
+                if !gap {
+                    return Err(format!("the pieces are {shown:?}, the answer is {frame}"));
+                }
+                shown = whole;
             }
+            gap = false;
             let in_reply_to = text("in_reply_to").unwrap_or_default();
             let stopped = frame["stopped"] == true;
             endings.push(Ending { in_reply_to, answer: Some((message_id, shown)), stopped, error: None });

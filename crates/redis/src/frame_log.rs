@@ -79,7 +79,7 @@ static APPEND: LazyLock<Script> = LazyLock::new(|| {
         local before = redis.call('GET', KEYS[5])
         if before then
             local number, first, last = string.match(before, '^(%d+) (%d+) (%d+)$')
-            if number == ARGV[4] and tonumber(last) >= generation * 1000000000 then
+            if tonumber(number) >= tonumber(ARGV[4]) and tonumber(last) >= generation * 1000000000 then
                 return {'logged', first, last, redis.call('HGETALL', KEYS[3])}
             end
         end

@@ -48,17 +48,16 @@ pub struct PushTick {
 static TAKE: LazyLock<Script> = LazyLock::new(|| {
     Script::new(
         r"
-        local log = redis.call('HMGET', KEYS[2], 'posted', 'pushing', 'generation', 'n')
+        local log = redis.call('HMGET', KEYS[2], 'posted', 'pushing', 'generation', 'n', 'doubt')
         local holder = redis.call('GET', KEYS[1])
         if holder and holder ~= ARGV[1] then return {'busy', log[1] or '0'} end
         redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
         local live = redis.call('HGETALL', KEYS[3])
         if not log[3] then return {'taken', '0', live, {}} end
         redis.call('HSET', KEYS[2], 'pushing', '1')
-        if log[2] == '1' and holder ~= ARGV[1] then
-            redis.call('DEL', KEYS[3])
+        if log[2] == '1' and (holder ~= ARGV[1] or log[5] == ARGV[1]) then
             local last = string.format('%.0f', tonumber(log[3]) * 1000000000 + tonumber(log[4]))
-            redis.call('HSET', KEYS[2], 'posted', last)
+            redis.call('HSET', KEYS[2], 'posted', last, 'doubt', ARGV[1])
             return {'taken', last, {}, live}
         end
         return {'taken', log[1], live, {}}",
@@ -77,7 +76,7 @@ static TICK: LazyLock<Script> = LazyLock::new(|| {
         local last = '0'
         if log[1] then
             last = string.format('%.0f', tonumber(log[1]) * 1000000000 + tonumber(log[2]))
-            if held == 1 then redis.call('HSET', KEYS[2], 'posted', ARGV[3]) end
+            if held == 1 then redis.call('HSET', KEYS[2], 'posted', ARGV[3], 'pushing', '1', 'doubt', '') end
         end
         return {held, last, redis.call('GET', KEYS[4]) or '', log[3] or '', redis.call('HGETALL', KEYS[3])}",
     )
@@ -91,7 +90,7 @@ static RELEASE: LazyLock<Script> = LazyLock::new(|| {
         local log = redis.call('HMGET', KEYS[2], 'generation', 'n')
         if log[1] then
             local last = tonumber(log[1]) * 1000000000 + tonumber(log[2])
-            if last > tonumber(ARGV[2]) then return {'grown', string.format('%.0f', last)} end
+            if last > tonumber(ARGV[2]) and ARGV[3] == '0' then return {'grown', string.format('%.0f', last)} end
             redis.call('HSET', KEYS[2], 'posted', ARGV[2], 'pushing', '0')
         end
         redis.call('DEL', KEYS[1])
@@ -173,7 +172,8 @@ impl Redis {
         })
     }
 
-    /// Gives the lease back, having posted everything up to `posted`. `Some`: the log has grown up to there.
+    /// Gives the lease back, having posted everything up to `posted`. `Some`: the log has grown up to there, and the
+    /// lease is kept unless `force` is set.
     ///
     /// # Errors
     /// [`RedisError`].
@@ -183,11 +183,13 @@ impl Redis {
         conversation: ConversationId,
         holder: &str,
         posted: Seq,
+        force: bool,
     ) -> Result<Option<Seq>, RedisError> {
         let keys = [&Key::push(tenant, conversation), &Key::log(tenant, conversation)];
         let posted = posted.0.to_string();
-        let (outcome, last): (String, i64) =
-            self.script(&RELEASE, &keys, &[holder.as_bytes(), posted.as_bytes()]).await?;
+        let (outcome, last): (String, i64) = self
+            .script(&RELEASE, &keys, &[holder.as_bytes(), posted.as_bytes(), if force { b"1" } else { b"0" }])
+            .await?;
         Ok((outcome == "grown").then_some(Seq(last)))
     }
 }

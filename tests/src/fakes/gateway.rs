@@ -105,6 +105,17 @@ impl FakeGateway {
         })
     }
 
+    /// Waits until a connection is closed from our side; panics after 10 s.
+    pub async fn wait_closed(&self, connection_id: &str) {
+        let mut changed = self.changed.subscribe();
+        let look = async {
+            while !self.closed().iter().any(|closed| closed == connection_id) {
+                changed.changed().await.unwrap();
+            }
+        };
+        timeout(Duration::from_secs(10), look).await.expect("the connection is closed");
+    }
+
     fn begin(&self, connection_id: &str) -> (PostOutcome, Option<Duration>) {
         let mut state = self.state.lock().unwrap();
         *state.attempts.entry(connection_id.to_owned()).or_default() += 1;

@@ -1,6 +1,7 @@
-//! The poster's loop and what it knows of each connection.
+//! The poster's loop and what it knows of each connection. It waits for nothing inside the loop but Redis: posts and
+//! closings run beside each other.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::pin::Pin;
 use std::time::Duration;
 
@@ -12,18 +13,22 @@ use konstruct_protocol::{Event, Viewer};
 use konstruct_redis::live::LiveConnection;
 use konstruct_redis::push::PushLease;
 use tokio::sync::{mpsc, oneshot, watch};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use super::{Signals, Tell};
 use crate::connections::Connections;
 use crate::delivery::batch::next_batch;
+use crate::error::Error;
 
-/// How often the holder looks for foreign frames, joined connections and a cancel mark.
+/// How often the holder looks for foreign frames, joined connections and what cuts an answer off.
 const TICK: Duration = Duration::from_millis(100);
-/// Longest wait for another holder's lease.
+/// Longest wait for another holder's lease: it lasts 10 s.
 const LEASE_WAIT: Duration = Duration::from_secs(12);
+/// So often what came in the meantime is posted before the lease goes to whoever appended it.
+const GROWN_MAX: usize = 3;
 
 type Posting = Pin<Box<dyn Future<Output = (String, Seq, PostOutcome)> + Send>>;
+type Closing = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// A live connection, as the poster sees it.
 struct Target {
@@ -44,10 +49,17 @@ pub(super) struct Run {
     frames: Vec<(Seq, Event)>,
     /// Everything up to here was posted before this poster's time.
     start: Seq,
+    /// Everything up to here is nobody's to wait for: its log, or who was to get it, is gone.
+    given_up: Seq,
     targets: HashMap<String, Target>,
+    /// Ids are never used twice: a snapshot of the live set that still has one of these is an old one.
+    dropped: HashSet<String>,
     postings: FuturesUnordered<Posting>,
+    closings: FuturesUnordered<Closing>,
     waiting: Vec<(Seq, oneshot::Sender<()>)>,
-    leased: bool,
+    /// Since when the lease is not ours; `None`: it is.
+    unleased: Option<Instant>,
+    grown: usize,
 }
 
 impl Run {
@@ -66,15 +78,19 @@ impl Run {
             signal,
             frames: Vec::new(),
             start: Seq(0),
+            given_up: Seq(0),
             targets: HashMap::new(),
+            dropped: HashSet::new(),
             postings: FuturesUnordered::new(),
+            closings: FuturesUnordered::new(),
             waiting: Vec::new(),
-            leased: false,
+            unleased: Some(Instant::now()),
+            grown: 0,
         }
     }
 
     pub(super) async fn run(mut self, mut told: mpsc::UnboundedReceiver<Tell>) {
-        self.take_lease().await;
+        self.try_lease().await;
         let mut tick = tokio::time::interval(TICK);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut open = true;
@@ -87,8 +103,9 @@ impl Run {
             tokio::select! {
                 biased;
                 Some((id, seq, outcome)) = self.postings.next(), if !self.postings.is_empty() => {
-                    self.posted(&id, seq, outcome).await;
+                    self.posted(&id, seq, outcome);
                 }
+                Some(()) = self.closings.next(), if !self.closings.is_empty() => {}
                 tell = told.recv(), if open => match tell {
                     Some(tell) => self.hear(tell).await,
                     None => open = false,
@@ -98,63 +115,53 @@ impl Run {
         }
     }
 
-    /// Takes the push lease; while another holds it, frames wait in the log.
-    async fn take_lease(&mut self) {
-        let until = Instant::now() + LEASE_WAIT;
-        loop {
-            match self.connections.redis.take_push(self.tenant, self.conversation, &self.holder).await {
-                Ok(PushLease::Taken { posted, live, in_doubt }) => {
-                    self.leased = true;
-                    self.start = posted;
-                    for connection in in_doubt {
-                        self.drop_connection(&connection.connection_id, true).await;
-                    }
-                    self.meet(live);
-                    return;
+    /// Asks for the push lease. Where its last holder died, those that may or may not have got its frames are
+    /// closed: they come back with what they have.
+    async fn try_lease(&mut self) -> bool {
+        match self.connections.redis.take_push(self.tenant, self.conversation, &self.holder).await {
+            Ok(PushLease::Taken { posted, live, in_doubt }) => {
+                self.unleased = None;
+                self.start = self.start.max(posted);
+                for connection in in_doubt {
+                    self.drop_connection(&connection.connection_id, true);
                 }
-                Ok(PushLease::Busy(_)) if Instant::now() < until => sleep(TICK).await,
-                Ok(PushLease::Busy(_)) => {
-                    tracing::error!("the push lease could not be had");
-                    return;
-                }
-                Err(error) if Instant::now() < until => {
-                    tracing::warn!(%error, "no push lease yet");
-                    sleep(TICK).await;
-                }
-                Err(error) => {
-                    tracing::error!(%error, "the push lease could not be had");
-                    return;
-                }
+                self.meet(live);
             }
+            Ok(PushLease::Busy(_)) => {}
+            Err(error) => tracing::warn!(%error, "no push lease yet"),
         }
+        self.unleased.is_none()
     }
 
     async fn hear(&mut self, tell: Tell) {
         match tell {
             Tell::Logged { first, events, live } => {
-                // Also what a dead process logged and nobody posted.
-                self.read_log(Seq(first.0 - 1)).await;
-                if self.end() < first {
+                if let Err(error) = self.read_log(Seq(first.0 - 1)).await {
+                    tracing::warn!(%error, "the log is read at the next tick");
+                } else if self.end() < first {
                     self.frames.extend((first.0..).map(Seq).zip(events));
                 }
                 self.meet(live);
             }
-            Tell::BegunAnew => {
-                for id in self.targets.keys().cloned().collect::<Vec<_>>() {
-                    self.drop_connection(&id, true).await;
-                }
-                self.frames.clear();
-                self.start = Seq(0);
-                self.leased = false;
-                self.take_lease().await;
-            }
+            Tell::BegunAnew => self.start_over(),
             Tell::PostedTo(seq, done) => self.waiting.push((seq, done)),
         }
     }
 
-    /// Foreign frames, connections that joined, a cancel mark; keeps the lease.
+    /// The log or the lease was lost: nobody knows who got what, so everyone must come back.
+    fn start_over(&mut self) {
+        self.given_up = self.given_up.max(self.end());
+        for id in self.targets.keys().cloned().collect::<Vec<_>>() {
+            self.drop_connection(&id, true);
+        }
+        self.frames.clear();
+        self.start = Seq(0);
+        self.unleased = Some(Instant::now());
+    }
+
+    /// Foreign frames, connections that joined, what cuts an answer off; keeps the lease.
     async fn look_around(&mut self) {
-        if !self.leased {
+        if self.unleased.is_some() && !self.try_lease().await {
             return;
         }
         let posted = self.posted_to();
@@ -166,11 +173,11 @@ impl Run {
                 self.signal.send_if_modified(|told| std::mem::replace(told, signals) != signals);
                 if !tick.held {
                     tracing::warn!("the push lease was lost");
-                    self.leased = false;
-                    self.targets.clear();
-                    return;
+                    return self.start_over();
                 }
-                self.read_log(tick.last).await;
+                if let Err(error) = self.read_log(tick.last).await {
+                    tracing::warn!(%error, "could not read the log");
+                }
                 self.meet(tick.live);
             }
             Err(error) => tracing::warn!(%error, "could not look around"),
@@ -178,28 +185,30 @@ impl Run {
     }
 
     /// Reads what others appended, up to `last`.
-    async fn read_log(&mut self, last: Seq) {
+    async fn read_log(&mut self, last: Seq) -> Result<(), Error> {
         while self.end() < last {
             let end = self.end();
-            match self.connections.redis.frames_after(self.tenant, self.conversation, end, 500).await {
-                Ok(more) if more.is_empty() => return,
-                Ok(more) => self.frames.extend(more),
-                Err(error) => {
-                    tracing::warn!(%error, "could not read the log");
-                    return;
-                }
+            let more = self.connections.redis.frames_after(self.tenant, self.conversation, end, 500).await?;
+            let before = self.frames.len();
+            self.frames.extend(more.into_iter().take_while(|(seq, _)| *seq <= last));
+            if self.frames.len() == before {
+                break;
             }
         }
+        Ok(())
     }
 
     fn end(&self) -> Seq {
-        self.frames.last().map_or(self.start, |(seq, _)| *seq)
+        self.frames.last().map_or(self.start, |(seq, _)| self.start.max(*seq))
     }
 
     /// Takes in the live set: who joined, who left.
     fn meet(&mut self, live: Vec<LiveConnection>) {
         self.targets.retain(|id, target| target.busy || live.iter().any(|c| c.connection_id == *id));
         for LiveConnection { connection_id, joined, viewer } in live {
+            if self.dropped.contains(&connection_id) {
+                continue;
+            }
             let has = joined.max(self.start);
             self.targets
                 .entry(connection_id)
@@ -210,16 +219,14 @@ impl Run {
 
     /// Starts a post to every connection that has none in flight and something to get.
     fn post(&mut self) {
-        if !self.leased {
+        if self.unleased.is_some() {
             return;
         }
         for (id, target) in &mut self.targets {
             while !target.busy {
                 let from = self.frames.partition_point(|(seq, _)| *seq <= target.has);
                 let rest = self.frames.iter().skip(from).map(|(seq, event)| (*seq, event));
-                let Some(batch) = next_batch(rest, &target.viewer) else {
-                    break;
-                };
+                let Some(batch) = next_batch(rest, &target.viewer) else { break };
                 match batch.frame {
                     None => target.has = batch.up_to,
                     Some(frame) => {
@@ -235,7 +242,7 @@ impl Run {
         }
     }
 
-    async fn posted(&mut self, id: &str, seq: Seq, outcome: PostOutcome) {
+    fn posted(&mut self, id: &str, seq: Seq, outcome: PostOutcome) {
         match outcome {
             PostOutcome::Delivered => {
                 if let Some(target) = self.targets.get_mut(id) {
@@ -243,19 +250,29 @@ impl Run {
                     target.has = target.has.max(seq);
                 }
             }
-            PostOutcome::Gone => self.drop_connection(id, false).await,
-            PostOutcome::Throttled | PostOutcome::InDoubt => self.drop_connection(id, true).await,
+            PostOutcome::Gone => self.drop_connection(id, false),
+            PostOutcome::Throttled | PostOutcome::InDoubt => self.drop_connection(id, true),
         }
     }
 
-    /// Its own `last_seq` is the truth: it comes back with it.
-    async fn drop_connection(&mut self, id: &str, close: bool) {
+    /// Its own `last_seq` is the truth: it comes back with it. Runs beside the posts: a closing may take seconds.
+    fn drop_connection(&mut self, id: &str, close: bool) {
         self.targets.remove(id);
-        let dropped =
-            if close { self.connections.close(id).await } else { self.connections.disconnect(id).await };
-        if let Err(error) = dropped {
-            tracing::warn!(%error, "a dropped connection could not be forgotten");
+        if !self.dropped.insert(id.to_owned()) {
+            return;
         }
+        let (connections, id) = (self.connections.clone(), id.to_owned());
+        let (tenant, conversation) = (self.tenant, self.conversation);
+        self.closings.push(Box::pin(async move {
+            let forgotten = async {
+                // First out of the live set, also where its own record is gone already.
+                connections.redis.leave(tenant, conversation, &id).await?;
+                if close { connections.close(&id).await } else { connections.disconnect(&id).await }
+            };
+            if let Err(error) = forgotten.await {
+                tracing::warn!(%error, "a dropped connection could not be forgotten");
+            }
+        }));
     }
 
     /// Everything up to here is posted to everyone who is live.
@@ -263,12 +280,25 @@ impl Run {
         self.targets.values().map(|target| target.has).min().unwrap_or(self.end()).min(self.end())
     }
 
+    /// Whether the lease is not to be had any more.
+    fn hopeless(&self) -> bool {
+        self.unleased.is_some_and(|since| since.elapsed() > LEASE_WAIT)
+    }
+
     fn idle(&self) -> bool {
-        !self.leased || (self.postings.is_empty() && self.posted_to() >= self.end())
+        let posted = match self.unleased {
+            None => self.posted_to() >= self.end(),
+            Some(_) => self.frames.is_empty() || self.hopeless(),
+        };
+        posted && self.postings.is_empty() && self.closings.is_empty()
     }
 
     fn answer_waiting(&mut self) {
-        let reached = if self.leased { self.posted_to() } else { Seq(i64::MAX) };
+        let reached = match self.unleased {
+            None => self.posted_to().max(self.given_up),
+            Some(_) if self.hopeless() => Seq(i64::MAX),
+            Some(_) => self.given_up,
+        };
         let mut still = Vec::new();
         for (seq, done) in self.waiting.drain(..) {
             if seq <= reached {
@@ -280,18 +310,24 @@ impl Run {
         self.waiting = still;
     }
 
-    /// Gives the lease back; `false`: the log has grown meanwhile.
+    /// Gives the lease back; `false`: the log has grown meanwhile, and what came is to be posted first. Who appends
+    /// without end is an agent of its own, which then posts for itself.
     async fn release(&mut self) -> bool {
-        if !self.leased {
+        if self.unleased.is_some() {
             return true;
         }
-        let end = self.end();
-        match self.connections.redis.release_push(self.tenant, self.conversation, &self.holder, end).await {
+        let (end, force) = (self.end(), self.grown >= GROWN_MAX);
+        let released = self
+            .connections
+            .redis
+            .release_push(self.tenant, self.conversation, &self.holder, end, force)
+            .await;
+        match released {
             Ok(None) => true,
             Ok(Some(last)) => {
-                self.read_log(last).await;
-                // A log that cannot be read to its end is another's problem by now.
-                self.end() < last
+                self.grown += 1;
+                // A log that cannot be read is another's problem by now.
+                self.read_log(last).await.is_err()
             }
             Err(error) => {
                 tracing::warn!(%error, "the push lease runs out by itself");
