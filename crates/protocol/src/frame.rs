@@ -318,7 +318,7 @@ fn omitted<T>(part: &Option<T>) -> Option<bool> {
 #[must_use]
 pub fn frameable(text: &str) -> Option<String> {
     /// What a frame needs beside its text: names, ids, a session of 128 characters.
-    const REST_OF_FRAME: usize = 1024;
+    const REST_OF_FRAME: usize = 512;
     let quoted = serde_json::to_string(text).map_or(usize::MAX, |json| json.len());
     (quoted.saturating_add(REST_OF_FRAME) <= FRAME_BYTES_MAX).then(|| text.to_owned())
 }

@@ -15,6 +15,8 @@ use crate::key::Key;
 const RESPONSE_TIMEOUT: Duration = Duration::from_millis(1_500);
 /// Longest wait for a connection.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(1_000);
+/// Longest wait for a subscription.
+const SUBSCRIBE_TIMEOUT: Duration = Duration::from_millis(300);
 
 /// A Redis server.
 #[derive(Clone)]
@@ -54,8 +56,13 @@ impl Redis {
     /// # Errors
     /// Redis is away.
     pub async fn check(&self) -> Result<(), RedisError> {
-        let mut manager = self.manager().await?;
-        redis::cmd("PING").query_async::<()>(&mut manager).await.map_err(Into::into)
+        let mut ping = redis::pipe();
+        ping.cmd("PING");
+        // Twice: what was found dead is being replaced by the second time.
+        match self.pipeline::<(String,)>(&ping).await {
+            Err(error) if error.is_retryable() => self.pipeline::<(String,)>(&ping).await.map(|_| ()),
+            other => other.map(|_| ()),
+        }
     }
 
     async fn manager(&self) -> Result<ConnectionManager, RedisError> {
@@ -104,11 +111,16 @@ impl Redis {
         }
     }
 
-    pub(crate) async fn pubsub(&self) -> Result<redis::aio::PubSub, RedisError> {
-        let connecting = self.client.get_async_pubsub();
-        match tokio::time::timeout(CONNECT_TIMEOUT, connecting).await {
-            Ok(connected) => Ok(connected?),
-            Err(_) => Err(RedisError::Away("no connection within 1 s".to_owned())),
+    /// A subscription on a connection of its own, within 300 ms: who waits can do without.
+    pub(crate) async fn subscribe(&self, channel: &Key) -> Result<redis::aio::PubSub, RedisError> {
+        let subscribing = async {
+            let mut pubsub = self.client.get_async_pubsub().await?;
+            pubsub.subscribe(channel.as_str()).await?;
+            Ok::<_, redis::RedisError>(pubsub)
+        };
+        match tokio::time::timeout(SUBSCRIBE_TIMEOUT, subscribing).await {
+            Ok(subscribed) => Ok(subscribed?),
+            Err(_) => Err(RedisError::Away("no subscription within 300 ms".to_owned())),
         }
     }
 }

@@ -32,7 +32,10 @@ impl From<redis::RedisError> for RedisError {
             || matches!(
                 error.kind(),
                 ErrorKind::Server(
-                    ServerErrorKind::BusyLoading | ServerErrorKind::MasterDown | ServerErrorKind::TryAgain
+                    ServerErrorKind::BusyLoading
+                        | ServerErrorKind::MasterDown
+                        | ServerErrorKind::TryAgain
+                        | ServerErrorKind::ReadOnly
                 )
             );
         if away { Self::Away(error.to_string()) } else { Self::Command(error.to_string()) }

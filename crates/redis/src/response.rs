@@ -51,8 +51,6 @@ impl Redis {
         tenant: TenantId,
         conversation: ConversationId,
     ) -> Result<ResponseSubscription, RedisError> {
-        let mut pubsub = self.pubsub().await?;
-        pubsub.subscribe(Key::response(tenant, conversation).as_str()).await?;
-        Ok(ResponseSubscription(pubsub))
+        Ok(ResponseSubscription(self.subscribe(&Key::response(tenant, conversation)).await?))
     }
 }

@@ -69,7 +69,7 @@ struct Claims {
     sub: String,
     role: String,
     tenant_id: Option<String>,
-    exp: i64,
+    exp: f64,
 }
 
 impl Verifier {
@@ -134,7 +134,13 @@ fn principal(claims: &Claims) -> Result<Principal, AuthError> {
         None if role == Role::PlatformAdmin => None,
         None => return Err(AuthError::Refused("a claim is missing")),
     };
-    Ok(Principal { user_id, role, tenant_id, expires_at: claims.exp })
+    Ok(Principal {
+        user_id,
+        role,
+        tenant_id,
+        // Seconds; a fraction of one does not matter.
+        expires_at: claims.exp as i64,
+    })
 }
 
 /// Whether the header has `crit`: extensions we would have to understand.

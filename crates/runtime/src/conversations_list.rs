@@ -75,7 +75,7 @@ pub(crate) async fn list(
         return Err(ProblemAnswer::parameter("tenant_id", "is missing"));
     }
     let limit = query.limit()?;
-    let cursor = match query.text("cursor") {
+    let cursor = match query.text("cursor")? {
         Some(text) => {
             Some(decode(text).ok_or_else(|| ProblemAnswer::parameter("cursor", "is not one of ours"))?)
         }

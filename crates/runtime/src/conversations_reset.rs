@@ -4,7 +4,7 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::routing::delete;
 use konstruct_domain::ConversationId;
@@ -17,7 +17,7 @@ use konstruct_service::{Connections, conversations};
 use crate::auth::Verifier;
 use crate::parts;
 use crate::problem::ProblemAnswer;
-use crate::rest::{BASE, Caller, Verifies, path_id, patiently, serve};
+use crate::rest::{BASE, Caller, PathId, Verifies, patiently, serve};
 use crate::start::{StartError, start};
 use crate::system::SystemIds;
 
@@ -65,9 +65,8 @@ async fn run() -> Result<(), StartError> {
 pub(crate) async fn reset(
     State(state): State<Arc<Reset>>,
     Caller(caller): Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId<ConversationId>,
 ) -> Result<StatusCode, ProblemAnswer> {
-    let id: ConversationId = path_id(&id)?;
     let row = patiently(|| conversations::find(&state.db, &caller, id, Access::Write)).await?;
     let on_behalf =
         OnBehalf { db: state.db.clone(), connections: state.connections.clone(), ids: &SystemIds };

@@ -3,7 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use axum::extract::{Path, State};
+use axum::extract::State;
 use axum::http::{HeaderMap, header};
 use axum::routing::get;
 use axum::{Json, Router};
@@ -17,7 +17,7 @@ use konstruct_service::conversations;
 use crate::auth::Verifier;
 use crate::parts;
 use crate::problem::ProblemAnswer;
-use crate::rest::{BASE, Caller, Query, Verifies, path_id, patiently, serve};
+use crate::rest::{BASE, Caller, PathId, Query, Verifies, patiently, serve};
 use crate::start::{StartError, start};
 
 pub(crate) struct History {
@@ -66,10 +66,9 @@ async fn run() -> Result<(), StartError> {
 pub(crate) async fn history(
     State(state): State<Arc<History>>,
     Caller(caller): Caller,
-    Path(id): Path<String>,
+    PathId(id): PathId<ConversationId>,
     query: Query,
 ) -> Result<(HeaderMap, Json<Vec<HistoryMessage>>), ProblemAnswer> {
-    let id: ConversationId = path_id(&id)?;
     let limit = query.limit()?;
     let before: Option<MessageId> = query.optional("before")?;
     let (rows, more) = patiently(|| conversations::history(&state.db, &caller, id, before, limit)).await?;

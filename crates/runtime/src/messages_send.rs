@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::body::Body;
-use axum::extract::{Path, Request, State};
+use axum::extract::{Request, State};
 use axum::http::StatusCode;
 use axum::routing::post;
 use axum::{Json, Router};
@@ -16,10 +16,12 @@ use konstruct_protocol::rest::{AnswerBody, NewMessage, Problem, SentMessage};
 use konstruct_service::inbound::{Inbound, Normalised};
 use konstruct_service::{conversations, wait};
 
+use tokio::time::Instant;
+
 use crate::auth::Verifier;
 use crate::parts;
 use crate::problem::ProblemAnswer;
-use crate::rest::{BASE, Caller, Query, Verifies, fields, json_body, path_id, patiently, serve};
+use crate::rest::{BASE, Caller, PathId, Query, Verifies, fields, json_body, patiently, serve};
 use crate::start::{StartError, start};
 use crate::system::{SystemClock, SystemIds};
 
@@ -85,12 +87,13 @@ async fn run() -> Result<(), StartError> {
 pub(crate) async fn send(
     State(state): State<Arc<Send>>,
     Caller(caller): Caller,
-    Path(conversation_id): Path<String>,
+    PathId(conversation_id): PathId<ConversationId>,
     query: Query,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<SentMessage>), ProblemAnswer> {
-    let conversation_id: ConversationId = path_id(&conversation_id)?;
     let wait = query.number("wait", 0, WAIT_MAX, 0)?;
+    // From here on: what accepting takes is not on top.
+    let until = Instant::now() + Duration::from_secs(wait.into());
     let body = json_body(request).await?;
     let body = fields(&body)?;
     let chosen: Option<MessageId> = body.parsed("id").map_err(ProblemAnswer::field)?;
@@ -107,8 +110,7 @@ pub(crate) async fn send(
     };
     let accepted = state.inbound.accept(Normalised { message, user: caller.user_id }).await?;
     let answer = if wait > 0 || accepted.duplicate {
-        let limit = Duration::from_secs(wait.into());
-        wait::answer(db, subscription, tenant, id, limit).await?
+        wait::answer(db, subscription, tenant, id, until).await
     } else {
         None
     };

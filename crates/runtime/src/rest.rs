@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use axum::Router;
 use axum::body::{Body, Bytes};
-use axum::extract::{FromRequestParts, Request};
+use axum::extract::{FromRequestParts, Path, Request};
 use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
@@ -82,8 +82,8 @@ impl<S: Verifies> FromRequestParts<Arc<S>> for Caller {
     }
 }
 
-/// The query, decoded; of a repeated name the first counts, unknown ones are ignored.
-pub(crate) struct Query(HashMap<String, String>);
+/// The query, decoded. Unknown names are ignored; a known one that comes twice is refused.
+pub(crate) struct Query(HashMap<String, Vec<String>>);
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {
     type Rejection = ProblemAnswer;
@@ -92,9 +92,9 @@ impl<S: Send + Sync> FromRequestParts<S> for Query {
         let pairs = axum::extract::Query::<Vec<(String, String)>>::from_request_parts(parts, state)
             .await
             .map_err(|_| ProblemAnswer::parameter("query", "is not one"))?;
-        let mut all = HashMap::new();
+        let mut all: HashMap<String, Vec<String>> = HashMap::new();
         for (name, value) in pairs.0 {
-            all.entry(name).or_insert(value);
+            all.entry(name).or_default().push(value);
         }
         Ok(Self(all))
     }
@@ -107,22 +107,22 @@ impl Query {
         T: FromStr,
         T::Err: std::fmt::Display,
     {
-        let Some(text) = self.0.get(name) else {
-            return Ok(None);
-        };
+        let Some(text) = self.text(name)? else { return Ok(None) };
         text.parse().map(Some).map_err(|why: T::Err| ProblemAnswer::parameter(name, why))
     }
 
     /// The text of a parameter.
-    pub(crate) fn text(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&str>, ProblemAnswer> {
+        match self.0.get(name).map(Vec::as_slice) {
+            None | Some([]) => Ok(None),
+            Some([one]) => Ok(Some(one)),
+            Some(_) => Err(ProblemAnswer::parameter(name, "comes more than once")),
+        }
     }
 
     /// A whole number within bounds: outside them it is refused, never clamped.
     pub(crate) fn number(&self, name: &str, from: u16, to: u16, default: u16) -> Result<u16, ProblemAnswer> {
-        let Some(text) = self.0.get(name) else {
-            return Ok(default);
-        };
+        let Some(text) = self.text(name)? else { return Ok(default) };
         let digits = !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
         match text.parse::<u16>() {
             Ok(number) if digits && (from..=to).contains(&number) => Ok(number),
@@ -137,8 +137,9 @@ impl Query {
 
     /// `Link` to the next page: this query with another value of one parameter.
     pub(crate) fn next_link(&self, path: &str, name: &str, value: &str) -> Option<HeaderValue> {
+        let others = self.0.iter().filter(|(known, _)| *known != name);
         let mut pairs: Vec<(&str, &str)> =
-            self.0.iter().map(|(k, v)| (k.as_str(), v.as_str())).filter(|(k, _)| *k != name).collect();
+            others.flat_map(|(k, all)| all.iter().map(|v| (k.as_str(), v.as_str()))).collect();
         pairs.push((name, value));
         pairs.sort_unstable();
         let query: Vec<String> = pairs.iter().map(|(k, v)| format!("{}={}", encode(k), encode(v))).collect();
@@ -158,13 +159,23 @@ fn encode(text: &str) -> String {
     })
 }
 
-/// An id in a path.
-pub(crate) fn path_id<T>(text: &str) -> Result<T, ProblemAnswer>
+/// The id in a path.
+pub(crate) struct PathId<T>(pub(crate) T);
+
+impl<S, T> FromRequestParts<S> for PathId<T>
 where
+    S: Send + Sync,
     T: FromStr,
     T::Err: std::fmt::Display,
 {
-    text.parse().map_err(|why: T::Err| ProblemAnswer::parameter("id", why))
+    type Rejection = ProblemAnswer;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, ProblemAnswer> {
+        let Path(text) = Path::<String>::from_request_parts(parts, state)
+            .await
+            .map_err(|_| ProblemAnswer::parameter("id", "is not UTF-8"))?;
+        text.parse().map(Self).map_err(|why: T::Err| ProblemAnswer::parameter("id", why))
+    }
 }
 
 /// A JSON body, read and checked for its size (413), type (415) and form (400, 422).

@@ -6,7 +6,10 @@ use std::time::Duration;
 use konstruct_domain::{Channel, InboundMessage, Sender};
 use konstruct_ports::{Clock, TaskQueue};
 use konstruct_postgres::TenantPool;
+use konstruct_postgres::directory::DueTurn;
 use konstruct_protocol::{Task, TaskKind};
+
+use time::OffsetDateTime;
 
 use crate::error::Error;
 
@@ -22,33 +25,46 @@ const WOKEN_MAX: i32 = 500;
 pub async fn rescue(db: &TenantPool, queue: &dyn TaskQueue, clock: &dyn Clock) -> Result<usize, Error> {
     let due = db.due_turns(DUE_AFTER, WOKEN_MAX).await?;
     let now = clock.now();
-    let minute = now.unix_timestamp() / 60;
     for turn in &due {
-        let Some(message) = db.begin(turn.tenant_id).await?.inbound(turn.message_id).await? else {
-            continue;
-        };
-        let metadata = [
-            ("portal_user_id", message.user_id.map(|u| u.to_string()).unwrap_or_default()),
-            ("tenant_id", turn.tenant_id.to_string()),
-            ("conversation_id", turn.conversation_id.to_string()),
-        ];
-        let channel_metadata: BTreeMap<_, _> = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
-        let inbound = InboundMessage {
-            id: turn.message_id,
-            tenant_id: turn.tenant_id,
-            channel: Channel::Web,
-            sender: Sender { user_id: channel_metadata.get("portal_user_id").cloned().unwrap_or_default() },
-            channel_metadata,
-            content: message.content,
-            timestamp: now,
-            thread_id: turn.conversation_id,
-            reply_to: None,
-            context: None,
-        };
-        // A group of its own: the thread's may be blocked by the record of a dead invocation.
-        let group = format!("{}:{}:rescue", turn.tenant_id, turn.conversation_id);
-        let body = Task::new(TaskKind::Message, turn.epoch, inbound).to_body();
-        queue.send(&body, &group, &format!("{}:s{minute}", turn.message_id)).await?;
+        // One that cannot be woken is due again in a minute, and holds up none behind it.
+        if let Err(error) = wake(db, queue, turn, now).await {
+            tracing::warn!(%error, turn_id = %turn.message_id, "a turn could not be woken");
+        }
     }
     Ok(due.len())
+}
+
+async fn wake(
+    db: &TenantPool,
+    queue: &dyn TaskQueue,
+    turn: &DueTurn,
+    now: OffsetDateTime,
+) -> Result<(), Error> {
+    let Some(message) = db.begin(turn.tenant_id).await?.inbound(turn.message_id).await? else {
+        return Ok(());
+    };
+    let metadata = [
+        ("portal_user_id", message.user_id.map(|u| u.to_string()).unwrap_or_default()),
+        ("tenant_id", turn.tenant_id.to_string()),
+        ("conversation_id", turn.conversation_id.to_string()),
+    ];
+    let channel_metadata: BTreeMap<_, _> = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let inbound = InboundMessage {
+        id: turn.message_id,
+        tenant_id: turn.tenant_id,
+        channel: Channel::Web,
+        sender: Sender { user_id: channel_metadata.get("portal_user_id").cloned().unwrap_or_default() },
+        channel_metadata,
+        content: message.content,
+        timestamp: now,
+        thread_id: turn.conversation_id,
+        reply_to: None,
+        context: None,
+    };
+    // A group of its own: the thread's may be blocked by the record of a dead invocation.
+    let group = format!("{}:{}:rescue", turn.tenant_id, turn.conversation_id);
+    let minute = now.unix_timestamp() / 60;
+    let body = Task::new(TaskKind::Message, turn.epoch, inbound).to_body();
+    queue.send(&body, &group, &format!("{}:s{minute}", turn.message_id)).await?;
+    Ok(())
 }

@@ -28,26 +28,24 @@ pub async fn subscribe(
         .ok()
 }
 
-/// Waits until a message's turn has ended, or time is up; `None`: time is up, or it ended without an answer.
-///
-/// # Errors
-/// Postgres is away.
+/// Waits until a message's turn has ended, or time is up; `None`: time is up, or it ended without an answer. The
+/// message is accepted already, so Postgres being away is no error: one looks again.
 pub async fn answer(
     db: &TenantPool,
     mut subscription: Option<ResponseSubscription>,
     tenant: TenantId,
     message: MessageId,
-    limit: Duration,
-) -> Result<Option<(MessageId, String)>, Error> {
-    let until = Instant::now() + limit;
+    until: Instant,
+) -> Option<(MessageId, String)> {
     loop {
-        match db.begin(tenant).await?.turn_outcome(message).await? {
-            TurnOutcome::Answered(id, text) => return Ok(Some((id, text))),
-            TurnOutcome::WithoutAnswer => return Ok(None),
-            TurnOutcome::Open => {}
+        match look(db, tenant, message).await {
+            Ok(TurnOutcome::Answered(id, text)) => return Some((id, text)),
+            Ok(TurnOutcome::WithoutAnswer) => return None,
+            Ok(TurnOutcome::Open) => {}
+            Err(error) => tracing::warn!(%error, "could not look for the answer"),
         }
         if Instant::now() >= until {
-            return Ok(None);
+            return None;
         }
         let look_again = until.min(Instant::now() + LOOK_EVERY);
         match &mut subscription {
@@ -59,4 +57,8 @@ pub async fn answer(
             None => tokio::time::sleep_until(look_again).await,
         }
     }
+}
+
+async fn look(db: &TenantPool, tenant: TenantId, message: MessageId) -> Result<TurnOutcome, Error> {
+    Ok(db.begin(tenant).await?.turn_outcome(message).await?)
 }
