@@ -66,7 +66,7 @@ impl OnBehalf<'_> {
         Ok(redis.forget(&memory).await?)
     }
 
-    /// Ends and delivers a turn that an older epoch left behind.
+    /// Ends and delivers a turn that an older epoch left behind; `false`: another is at it.
     ///
     /// # Errors
     /// Something is away.
@@ -76,7 +76,7 @@ impl OnBehalf<'_> {
         conversation: ConversationId,
         log: KnownLog,
         left: &LeftTurn,
-    ) -> Result<(), Error> {
+    ) -> Result<bool, Error> {
         let ended = match &left.ended {
             Some(ended) => ended.clone(),
             None => {
@@ -88,7 +88,7 @@ impl OnBehalf<'_> {
                 let tx = self.db.begin(tenant).await?;
                 if !tx.end_on_behalf(conversation, left.id, id, &text).await? {
                     tracing::info!(turn_id = %left.id, "a left turn was ended by another");
-                    return Ok(());
+                    return Ok(false);
                 }
                 Ended::Answer { id, text, stopped: true }
             }
@@ -97,18 +97,21 @@ impl OnBehalf<'_> {
         if let Some(event) = final_event(left.id, &ended)
             && !self.has_end(tenant, conversation, left.id).await?
         {
-            let name = format!("w{}", self.ids.new_id().simple());
-            let identity = LogWriter::other(log.generation, log.epoch, name.clone(), log.last_seq);
+            // The writer is named after the turn: whoever else appends its end appends the same number of the same
+            // writer, and the log takes it once.
+            let name = format!("e{}", left.id.0.simple());
+            let holder = format!("w{}", self.ids.new_id().simple());
+            let identity = LogWriter::other(log.generation, log.epoch, name, log.last_seq);
             let redis = self.connections.redis.clone();
             let mut writer = LogWriter::new(redis, self.db.clone(), tenant, conversation, identity);
-            once::append_and_post(&self.connections, &mut writer, name, vec![event]).await?;
+            once::append_and_post(&self.connections, &mut writer, holder, vec![event]).await?;
             last = writer.known();
         }
         self.db.begin(tenant).await?.delivered(conversation, left.id, last, None).await?;
         if let Ended::Answer { text, .. } = &ended {
             self.connections.redis.publish_response(tenant, conversation, text).await?;
         }
-        Ok(())
+        Ok(true)
     }
 
     /// What the log has shown of an answer; `None`: its pieces were voided, and its id with them.

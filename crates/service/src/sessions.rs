@@ -11,7 +11,7 @@ use konstruct_protocol::{Auth, ErrorCode, ServerFrame};
 use konstruct_redis::connections::{Connection, Identity};
 
 use crate::connections::Connections;
-use crate::delivery::catch_up::{Joining, catch_up_and_join, log_end};
+use crate::delivery::catch_up::{Joining, LogEnd, catch_up_and_join, log_end};
 use crate::error::Error;
 use crate::patience::Patience;
 
@@ -62,12 +62,28 @@ impl Sessions<'_> {
             resumed: auth.last_seq.is_some(),
         };
         let connection = Connection { identity: Some(identity), ..connection };
-        let joined = self
-            .patience
-            .retry(|| self.welcome(connection_id, &connection, &row, auth.last_seq.map(Seq)))
-            .await?;
-        if !joined {
-            tracing::info!("a connection went away while it authenticated");
+        let looked = self.patience.retry(|| self.look(&row)).await?;
+        let joined = self.welcome(connection_id, &connection, looked, auth.last_seq.map(Seq)).await;
+        self.settle(connection_id, joined).await
+    }
+
+    /// What a connection may have missed, and where the log ends: in this order.
+    async fn look(&self, row: &ConversationRow) -> Result<LogEnd, Error> {
+        let conversation = &row.conversation;
+        let missable = self.db.begin(conversation.tenant_id).await?.missable(conversation.id).await?;
+        log_end(&self.connections, row, missable).await
+    }
+
+    /// A connection whose catching up broke off is closed: frames may have been sent, and nothing is sent twice on a
+    /// guess. It comes back with what it has.
+    async fn settle(&self, connection_id: &str, joined: Result<bool, Error>) -> Result<(), Error> {
+        match joined {
+            Ok(true) => {}
+            Ok(false) => tracing::info!("a connection went away, or was too slow, while it caught up"),
+            Err(error) => {
+                tracing::warn!(%error, "a connection that could not catch up was closed");
+                self.connections.close(connection_id).await?;
+            }
         }
         Ok(())
     }
@@ -87,9 +103,6 @@ impl Sessions<'_> {
             in_tenant(caller, membership, Access::Write).map_err(|_| no_member(caller))?;
             let row = row.ok_or_else(|| Error::not_found("conversation"))?;
             with_conversation(caller, membership, &row.conversation, Access::Write)?;
-            if auth.agent_id.is_some_and(|agent| agent != row.conversation.agent_id) {
-                return Err(Error::not_found("conversation with this agent"));
-            }
             return Ok(row);
         }
         let fresh = ConversationId(self.ids.new_id());
@@ -104,23 +117,20 @@ impl Sessions<'_> {
         &self,
         connection_id: &str,
         connection: &Connection,
-        row: &ConversationRow,
+        end: LogEnd,
         after: Option<Seq>,
     ) -> Result<bool, Error> {
-        let Some(viewer) = connection.viewer() else {
+        let (Some(viewer), Some(identity)) = (connection.viewer(), connection.identity.as_ref()) else {
             return Ok(false);
         };
         if !self.connections.redis.update_connection(connection_id, connection).await? {
             return Ok(false);
         }
-        let tenant = row.conversation.tenant_id;
-        let missable = self.db.begin(tenant).await?.missable(row.conversation.id).await?;
-        let end = log_end(&self.connections, row, missable).await?;
         let frame = ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq: end.last.0 };
         if !self.connections.send(connection_id, Some(&viewer), &frame).await {
             return Ok(false);
         }
-        let joining = Joining { tenant, connection_id, viewer: &viewer };
+        let joining = Joining { tenant: identity.tenant_id, connection_id, viewer: &viewer };
         catch_up_and_join(&self.connections, joining, end, after).await
     }
 
@@ -147,19 +157,27 @@ impl Sessions<'_> {
         let (membership, row) = self.patience.retry(find).await?;
         in_tenant(caller, membership, Access::Write).map_err(|_| no_member(caller))?;
         let row = row.ok_or_else(|| Error::not_found("conversation"))?;
-        if auth.agent_id.is_some_and(|agent| agent != row.conversation.agent_id) {
-            return Err(Error::not_found("conversation with this agent"));
-        }
         let connection = Connection {
-            identity: Some(Identity { expires_at: caller.expires_at, ..identity }),
+            identity: Some(Identity { expires_at: caller.expires_at, ..identity.clone() }),
             ..connection
         };
+        let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
+        let live = self.patience.retry(|| self.connections.redis.live(tenant, conversation)).await?;
+        if !live.iter().any(|c| c.connection_id == connection_id) {
+            // Its first `auth` died before it joined, or a post to it failed: it would never be sent a frame.
+            return self.connections.close(connection_id).await;
+        }
         self.connections.redis.update_connection(connection_id, &connection).await?;
-        let missable = self.db.begin(identity.tenant_id).await?.missable(identity.conversation_id).await?;
-        let last_seq = log_end(&self.connections, &row, missable).await?.last.0;
+        let last_seq = self.patience.retry(|| self.look(&row)).await?.last.0;
         let frame = ServerFrame::Connection { status: ConnectionStatus::Connected, last_seq };
         self.connections.send(connection_id, connection.viewer().as_ref(), &frame).await;
-        Ok(())
+        match (auth.last_seq, &connection.identity) {
+            // The connection's one resume, if it has not had it.
+            (Some(after), Some(identity)) if !identity.resumed => {
+                self.resume(connection_id, &connection, identity, Seq(after)).await
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Starts over behind `after`: once per connection, before the first new numbered frame.
@@ -198,11 +216,13 @@ impl Sessions<'_> {
             identity: Some(Identity { resumed: true, ..identity.clone() }),
             ..connection.clone()
         };
-        self.connections.redis.update_connection(connection_id, &resumed).await?;
-        let missable = self.db.begin(tenant).await?.missable(conversation).await?;
-        let end = log_end(&self.connections, &row, missable).await?;
-        let joining = Joining { tenant, connection_id, viewer: &own.viewer };
-        catch_up_and_join(&self.connections, joining, end, Some(after)).await.map(|_| ())
+        let joined = async {
+            self.connections.redis.update_connection(connection_id, &resumed).await?;
+            let end = self.look(&row).await?;
+            let joining = Joining { tenant, connection_id, viewer: &own.viewer };
+            catch_up_and_join(&self.connections, joining, end, Some(after)).await
+        };
+        self.settle(connection_id, joined.await).await
     }
 }
 

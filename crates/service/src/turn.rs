@@ -27,8 +27,10 @@ use crate::patience::Patience;
 
 /// An outage of ours never ends a turn: it is waited out inside the invocation for so long.
 const OUTAGE: Duration = Duration::from_secs(120);
-/// A turn is begun only with so much time left in the invocation.
-const TURN_NEEDS: Duration = Duration::from_secs(120);
+/// A further turn is begun only with so much time left in the invocation: an answer of 16,000 tokens takes minutes.
+const TURN_NEEDS: Duration = Duration::from_secs(600);
+/// Between two tries to renew a lease while Postgres is away.
+const RENEW_TRY: Duration = Duration::from_millis(100);
 /// After an outage the record comes back so much later.
 const AFTER_OUTAGE: Duration = Duration::from_secs(30);
 
@@ -66,6 +68,13 @@ impl Default for TurnLimits {
             model_silence: Duration::from_secs(90),
         }
     }
+}
+
+/// Why a lease is no longer ours.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum LeaseLost {
+    ToAnother,
+    ToAnOutage,
 }
 
 /// The agent: works tasks.
@@ -177,59 +186,71 @@ impl Agent {
         let holder = identity.name.clone();
         let redis = self.connections.redis.clone();
         let mut writer = LogWriter::new(redis, self.db.clone(), tenant, guard.conversation, identity);
-        let cancelled = match writer.open_gate().await {
-            Ok(Gate::Open { cancelled, .. }) => cancelled,
-            Ok(Gate::Shut) => return Disposition::Again(Duration::ZERO),
-            Err(error) => {
-                tracing::error!(%error, "the frame log could not be opened");
-                return Disposition::Again(AFTER_OUTAGE);
+        let lost = async |lease: LeaseLost| {
+            tracing::error!(?lease, "the lease could not be kept");
+            match lease {
+                LeaseLost::ToAnother => Disposition::Again(Duration::ZERO),
+                LeaseLost::ToAnOutage => Disposition::Again(AFTER_OUTAGE),
             }
         };
-        let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
-        let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled };
-        let worked = tokio::select! {
-            worked = held.turns(next, up_to, record.deadline) => worked,
-            () = self.keep_lease(tenant, guard, record) => {
-                tracing::error!("the lease could not be renewed");
-                Ok(Disposition::Again(Duration::ZERO))
-            }
+        let gate = tokio::select! {
+            gate = writer.open_gate() => gate,
+            lease = self.keep_lease(tenant, guard, record) => return lost(lease).await,
         };
-        held.poster.finish().await;
-        let disposition = worked.unwrap_or_else(|error| {
-            tracing::error!(%error, "the turn could not go on");
-            Disposition::Again(AFTER_OUTAGE)
-        });
+        let disposition = match gate {
+            Ok(Gate::Open { cancelled, .. }) => {
+                let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
+                let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled };
+                let worked = tokio::select! {
+                    worked = held.turns(next, up_to, record.deadline) => worked,
+                    lease = self.keep_lease(tenant, guard, record) => Ok(lost(lease).await),
+                };
+                held.poster.finish().await;
+                worked
+            }
+            Ok(Gate::Shut) => Ok(Disposition::Again(Duration::ZERO)),
+            Err(error) => Err(error),
+        };
         let release = || async { self.db.begin(tenant).await?.release_lease(guard).await };
         if let Err(error) = Patience::of(Duration::from_secs(2)).retry(release).await {
             tracing::warn!(%error, "the lease runs out by itself");
         }
-        disposition
+        disposition.unwrap_or_else(|error| {
+            tracing::error!(%error, "the turn could not go on");
+            Disposition::Again(AFTER_OUTAGE)
+        })
     }
 
     /// Renews lease and record every third of the lease; returns when it could not for two thirds.
-    async fn keep_lease(&self, tenant: TenantId, guard: Guard, record: &Record) {
-        let third = self.limits.lease / 3;
+    async fn keep_lease(&self, tenant: TenantId, guard: Guard, record: &Record) -> LeaseLost {
         let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
         let mut renewed_at = Instant::now();
+        let mut pause = self.limits.lease / 3;
         loop {
-            sleep(third).await;
-            let renew = || async { self.db.begin(tenant).await?.renew_lease(guard, self.limits.lease).await };
+            sleep(pause).await;
             let left = (self.limits.lease * 2 / 3).saturating_sub(renewed_at.elapsed());
+            let renew = async { self.db.begin(tenant).await?.renew_lease(guard, self.limits.lease).await };
             let (renewed, hidden) = tokio::join!(
-                Patience::of(left).retry(renew),
+                tokio::time::timeout(left.max(RENEW_TRY), renew),
                 self.queue.set_visibility(&record.receipt_handle, seconds)
             );
             if let Err(error) = hidden {
                 tracing::warn!(%error, "the record's visibility could not be renewed");
             }
             match renewed {
-                Ok(true) => renewed_at = Instant::now(),
-                Ok(false) => return,
-                Err(error) => {
-                    tracing::warn!(%error, "the lease could not be renewed");
-                    if renewed_at.elapsed() >= self.limits.lease * 2 / 3 {
-                        return;
+                Ok(Ok(true)) => {
+                    renewed_at = Instant::now();
+                    pause = self.limits.lease / 3;
+                }
+                Ok(Ok(false)) => return LeaseLost::ToAnother,
+                failed => {
+                    if let Ok(Err(error)) = failed {
+                        tracing::warn!(%error, "the lease could not be renewed");
                     }
+                    if renewed_at.elapsed() >= self.limits.lease * 2 / 3 {
+                        return LeaseLost::ToAnOutage;
+                    }
+                    pause = RENEW_TRY;
                 }
             }
         }
@@ -244,13 +265,14 @@ impl Held<'_> {
         up_to: Option<MessageId>,
         deadline: Instant,
     ) -> Result<Disposition, Error> {
+        let mut first = true;
         while let Some(turn) = next {
-            if deadline.saturating_duration_since(Instant::now()) < TURN_NEEDS {
+            if !std::mem::take(&mut first) && deadline.saturating_duration_since(Instant::now()) < TURN_NEEDS
+            {
                 return Ok(Disposition::Again(Duration::ZERO));
             }
             let turned = if turn.epoch < self.leased.guard.epoch {
-                self.finish_left(&turn).await?;
-                Turned::Ended
+                self.finish_left(&turn).await?
             } else if let Some(ended) = turn.ended.clone() {
                 self.deliver(&turn, &ended).await?
             } else {

@@ -13,6 +13,8 @@ use crate::error::Error;
 
 /// How many tries to join before the log is held for a moment.
 const TRIES_BEFORE_HOLD: usize = 2;
+/// And how many in all: each hold keeps the agent waiting.
+const TRIES_MAX: usize = 8;
 /// Frames read at once.
 const PAGE: usize = 500;
 
@@ -79,7 +81,7 @@ pub async fn catch_up_and_join(
             end.last
         }
     };
-    for attempt in 0.. {
+    for attempt in 0..TRIES_MAX {
         if !replay(connections, &joining, &mut has).await? {
             return Ok(false);
         }
@@ -98,7 +100,9 @@ pub async fn catch_up_and_join(
             connections.redis.hold_log(joining.tenant, joining.viewer.conversation_id).await?;
         }
     }
-    Ok(true)
+    // It reads more slowly than the agent writes: it comes back with what it has.
+    connections.close(joining.connection_id).await?;
+    Ok(false)
 }
 
 /// Whether the log has every frame behind `after`, or there is none.

@@ -79,12 +79,13 @@ impl Held<'_> {
         let today = self.agent.clock.now().date();
         let messages = prompt::build(&turn.agent, today, &memory, &question, limits.prompt_tokens_max);
         let request = ModelRequest { model, messages, tokens_max: limits.answer_tokens_max };
-        let began = Instant::now();
+        // Silence counts from the last sign of life: a model that wrote for minutes was not silent.
+        let mut heard = Instant::now();
         loop {
             let Some(mut asking) = self.begin(turn, &request).await? else {
                 return Ok(Turned::GiveUp);
             };
-            let silence = limits.model_silence.saturating_sub(began.elapsed());
+            let silence = limits.model_silence.saturating_sub(heard.elapsed());
             let failure = match self.ask(turn, &request, &mut asking, silence).await? {
                 Asked::GiveUp => {
                     self.bill(turn, &request, &asking).await?;
@@ -117,7 +118,10 @@ impl Held<'_> {
                 return Ok(Turned::GiveUp);
             };
             let pause = pause_after(&failure, failures);
-            let over = began.elapsed() + pause >= limits.model_silence;
+            if asking.first_seq.is_some() {
+                heard = Instant::now();
+            }
+            let over = heard.elapsed().saturating_add(pause) >= limits.model_silence;
             if !failure.is_retryable() || failures >= limits.failures_max || over {
                 return self.fail(turn, ErrorCode::AgentFailed).await;
             }
@@ -298,6 +302,7 @@ impl Held<'_> {
             timestamp: self.timestamp(),
         };
         if self.show(vec![answered], None, asking.first_seq).await? == Shown::GiveUp {
+            self.bill(turn, request, &asking).await?;
             return Ok(Turned::GiveUp);
         }
         let usage = self.usage(turn, request, &asking);

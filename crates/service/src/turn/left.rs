@@ -4,12 +4,12 @@
 use konstruct_postgres::reset::LeftTurn;
 use konstruct_postgres::turns::TurnRow;
 
-use super::Held;
+use super::{Held, Turned};
 use crate::error::Error;
 use crate::reset::{KnownLog, OnBehalf};
 
 impl Held<'_> {
-    pub(super) async fn finish_left(&self, turn: &TurnRow) -> Result<(), Error> {
+    pub(super) async fn finish_left(&self, turn: &TurnRow) -> Result<Turned, Error> {
         let on_behalf = OnBehalf {
             db: self.agent.db.clone(),
             connections: self.agent.connections.clone(),
@@ -21,6 +21,7 @@ impl Held<'_> {
             last_seq: self.writer.known(),
         };
         let left = LeftTurn { id: turn.id, answer_id: turn.answer_id, ended: turn.ended.clone() };
-        on_behalf.finish(self.tenant, self.conversation(), log, &left).await
+        let delivered = on_behalf.finish(self.tenant, self.conversation(), log, &left).await?;
+        Ok(if delivered { Turned::Ended } else { Turned::GiveUp })
     }
 }
