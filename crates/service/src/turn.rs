@@ -27,8 +27,10 @@ use crate::patience::Patience;
 
 /// An outage of ours never ends a turn: it is waited out inside the invocation for so long.
 const OUTAGE: Duration = Duration::from_secs(120);
-/// A further turn is begun only with so much time left in the invocation: an answer of 16,000 tokens takes minutes.
-const TURN_NEEDS: Duration = Duration::from_secs(600);
+/// A turn is begun only with so much time left in the invocation.
+const FIRST_TURN_NEEDS: Duration = Duration::from_secs(120);
+/// And a further one: an answer of 16,000 tokens takes minutes, and a fresh invocation has them.
+const FURTHER_TURN_NEEDS: Duration = Duration::from_secs(600);
 /// Between two tries to renew a lease while Postgres is away.
 const RENEW_TRY: Duration = Duration::from_millis(100);
 /// After an outage the record comes back so much later.
@@ -265,12 +267,12 @@ impl Held<'_> {
         up_to: Option<MessageId>,
         deadline: Instant,
     ) -> Result<Disposition, Error> {
-        let mut first = true;
+        let mut needs = FIRST_TURN_NEEDS;
         while let Some(turn) = next {
-            if !std::mem::take(&mut first) && deadline.saturating_duration_since(Instant::now()) < TURN_NEEDS
-            {
+            if deadline.saturating_duration_since(Instant::now()) < needs {
                 return Ok(Disposition::Again(Duration::ZERO));
             }
+            needs = FURTHER_TURN_NEEDS;
             let turned = if turn.epoch < self.leased.guard.epoch {
                 self.finish_left(&turn).await?
             } else if let Some(ended) = turn.ended.clone() {

@@ -265,9 +265,15 @@ impl Run {
         let (tenant, conversation) = (self.tenant, self.conversation);
         self.closings.push(Box::pin(async move {
             let forgotten = async {
-                // First out of the live set, also where its own record is gone already.
+                // Closed first: should this process die in between, the live set still tells the next one of it.
+                if close {
+                    connections.close(&id).await?
+                } else {
+                    connections.disconnect(&id).await?
+                }
+                // Also where its own record was gone already.
                 connections.redis.leave(tenant, conversation, &id).await?;
-                if close { connections.close(&id).await } else { connections.disconnect(&id).await }
+                Ok::<_, Error>(())
             };
             if let Err(error) = forgotten.await {
                 tracing::warn!(%error, "a dropped connection could not be forgotten");
