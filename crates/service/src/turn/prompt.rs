@@ -106,7 +106,7 @@ mod tests {
     fn the_oldest_exchanges_drop_first_and_whole() {
         let long = "x".repeat(400);
         let memory = vec![(long.clone(), Some(long)); 5];
-        let messages = build_with(&memory, 500);
+        let messages = build_with(&memory, 300);
         assert_eq!(messages.len(), 2 + 2, "system, one whole exchange, the message");
         assert_eq!(build_with(&memory, 0).len(), 2, "the system message and the question never drop");
     }
