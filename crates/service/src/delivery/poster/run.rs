@@ -267,9 +267,9 @@ impl Run {
             let forgotten = async {
                 // Closed first: should this process die in between, the live set still tells the next one of it.
                 if close {
-                    connections.close(&id).await?
+                    connections.close(&id).await?;
                 } else {
-                    connections.disconnect(&id).await?
+                    connections.disconnect(&id).await?;
                 }
                 // Also where its own record was gone already.
                 connections.redis.leave(tenant, conversation, &id).await?;
