@@ -40,6 +40,10 @@ impl Held<'_> {
         if log.iter().any(|(_, event)| ends(event, turn.id)) {
             return Ok(Turned::Ended);
         }
+        if pieces_are_lost(ended, &log) {
+            // Whoever was to get the end may have got it with the log that is gone: all are told of the gap.
+            return Ok(Turned::Ended);
+        }
         self.announce_end(turn, ended).await
     }
 
@@ -79,6 +83,13 @@ impl Held<'_> {
             Write::GiveUp => Ok(Shown::GiveUp),
         }
     }
+}
+
+/// Whether the log no longer has the pieces that an answer was shown in.
+fn pieces_are_lost(ended: &Ended, log: &[(Seq, Event)]) -> bool {
+    let Ended::Answer { id, text, .. } = ended else { return false };
+    let is_piece = |event: &Event| matches!(event, Event::Piece { message_id, .. } if message_id == id);
+    !text.is_empty() && !log.iter().any(|(_, event)| is_piece(event))
 }
 
 /// What came of showing frames.
