@@ -21,6 +21,8 @@ setup:
 build-local:
 	@cargo build --profile local --workspace --bins
 
-# Every test: units, integration on real Postgres and Redis, end to end on the stack. Installs what is missing.
+# Every test: units, integration on real Postgres and Redis, end to end on the stack, and a death at every named point
+# (built apart, so that no function has the points). Installs what is missing.
 test: setup build-local
 	@cargo test --profile local --workspace
+	@cargo test --profile local --workspace --features konstruct-tests/failpoints --test failpoints

@@ -11,7 +11,7 @@ use konstruct_domain::{
 };
 use konstruct_postgres::lease::{Guard, LeaseTry};
 use konstruct_postgres::messages::{NewMessage, Stored, TurnOutcome};
-use konstruct_postgres::turns::{AnswerToStore, Missable, Work};
+use konstruct_postgres::turns::{AnswerToStore, Missable, ToStop, Work};
 use konstruct_postgres::usage::Usage;
 use konstruct_postgres::{DbError, PlatformPool, TenantPool, TenantTx};
 use konstruct_tests::services::services;
@@ -94,7 +94,7 @@ async fn reads(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str,
         ("exchanges_before", tx().await.exchanges_before(c, Position(99), 9).await.unwrap().is_empty()),
         ("next_turn", tx().await.next_turn(c, None).await.unwrap().is_none()),
         ("missable", tx().await.missable(c).await.unwrap() == Missable { due: false, shown: false }),
-        ("turn_to_stop", tx().await.turn_to_stop(c).await.unwrap().is_none()),
+        ("turn_to_stop", tx().await.turn_to_stop(c, u).await.unwrap() == ToStop::NotAMember),
         ("inbound", tx().await.inbound(m).await.unwrap().is_none()),
     ]
 }

@@ -14,6 +14,7 @@ mod catalogue;
 mod connections;
 mod conversations;
 mod delivery;
+mod fault_schedules;
 mod frame_log;
 mod inbound;
 mod isolation;

@@ -65,6 +65,7 @@ async fn an_answer_that_is_stopped_after_its_invocation_died_is_what_was_shown()
         &app.db,
         &app.connections(),
         tenant.id,
+        tenant.user,
         conversation,
         Patience::of(WEBSOCKET),
     )

@@ -40,7 +40,7 @@ async fn a_cancel_while_the_model_writes_keeps_exactly_what_was_shown() {
     let (worked, ()) = tokio::join!(app.work(&task), async {
         client_sees(&app, &client, "two.").await;
         assert!(
-            stop(&app.db, &app.connections(), tenant.id, conversation, Patience::of(WEBSOCKET))
+            stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
                 .await
                 .unwrap()
         );
@@ -55,7 +55,9 @@ async fn a_cancel_while_the_model_writes_keeps_exactly_what_was_shown() {
     let billed = "SELECT 1 FROM llm_usage WHERE tenant_id = $1 AND estimated";
     assert_eq!(app.count(billed, &[&tenant.id.0]).await, 1);
     assert!(
-        !stop(&app.db, &app.connections(), tenant.id, conversation, Patience::of(WEBSOCKET)).await.unwrap(),
+        !stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
+            .await
+            .unwrap(),
         "nothing is being written"
     );
     let (_, task) = app.message(&tenant, conversation, "again").await;
@@ -77,9 +79,16 @@ async fn a_cancel_before_the_first_piece_stores_an_empty_answer() {
         let (worked, ()) = tokio::join!(app.work(&task), async {
             app.gateway().wait_for(client.connection(), |f| f["type"] == "openai_call").await;
             assert!(
-                stop(&app.db, &app.connections(), tenant.id, conversation, Patience::of(WEBSOCKET))
-                    .await
-                    .unwrap()
+                stop(
+                    &app.db,
+                    &app.connections(),
+                    tenant.id,
+                    tenant.user,
+                    conversation,
+                    Patience::of(WEBSOCKET)
+                )
+                .await
+                .unwrap()
             );
         });
         assert_eq!(worked, Disposition::Done);
@@ -106,7 +115,7 @@ async fn a_cancel_between_two_tries_ends_the_turn() {
     let (worked, ()) = tokio::join!(app.work(&task), async {
         app.gateway().wait_for(client.connection(), |f| f["type"] == "discard").await;
         assert!(
-            stop(&app.db, &app.connections(), tenant.id, conversation, Patience::of(WEBSOCKET))
+            stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
                 .await
                 .unwrap()
         );
@@ -126,7 +135,9 @@ async fn a_cancel_that_nobody_was_alive_to_see_is_found_by_the_next_invocation()
     let client = portal(&app, &tenant, conversation).await;
     let (_, task) = app.message(&tenant, conversation, "hello").await;
     assert!(
-        stop(&app.db, &app.connections(), tenant.id, conversation, Patience::of(WEBSOCKET)).await.unwrap()
+        stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
+            .await
+            .unwrap()
     );
     let (_, later) = app.message(&tenant, conversation, "later").await;
     assert_eq!(app.work(&later).await, Disposition::Done);

@@ -36,6 +36,8 @@ pub struct World {
     pub clock: Arc<FixedClock>,
     pub ids: Arc<CountingIds>,
     pub limits: TurnLimits,
+    /// What Postgres calls the connections of this world.
+    pub name: String,
 }
 
 /// One process of the service, and a look behind the scenes.
@@ -60,6 +62,7 @@ impl World {
             model: Arc::default(),
             clock: Arc::new(FixedClock::at(NOW)),
             ids: Arc::default(),
+            name: "tests".to_owned(),
             limits: TurnLimits { default_model: "test-model".to_owned(), ..TurnLimits::default() },
         }
     }
@@ -67,7 +70,7 @@ impl World {
     /// The URL as a role of the service.
     #[must_use]
     pub fn postgres_url(&self, role: &str) -> String {
-        services().schema.url(role, &self.database)
+        format!("{}&application_name={}", services().schema.url(role, &self.database), self.name)
     }
 
     /// An agent with connections of its own.

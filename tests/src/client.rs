@@ -93,12 +93,21 @@ impl TestClient {
         self.frames(app).into_iter().filter(told).collect()
     }
 
-    /// The last `seq` it saw, in `connection` too.
+    /// The last `seq` it saw: in a frame, in its first `connection`, or in one that told it of a gap.
     #[must_use]
     pub fn last_seq(&self, app: &TestApp) -> i64 {
-        let told = |frame: &Value| frame.get("seq").or_else(|| frame.get("last_seq")).and_then(Value::as_i64);
-        let first = self.frames(app).iter().find_map(told).unwrap_or(0);
-        self.numbered(app).iter().filter_map(|frame| frame["seq"].as_i64()).max().unwrap_or(first)
+        let (mut last, mut offered) = (None, 0);
+        for frame in self.frames(app) {
+            if let Some(seq) = frame.get("seq").and_then(Value::as_i64) {
+                last = last.max(Some(seq));
+            } else if let Some(seq) = frame.get("last_seq").and_then(Value::as_i64) {
+                offered = seq;
+                last = last.or(Some(seq));
+            } else if frame["code"] == "replay_gap" {
+                last = last.max(Some(offered));
+            }
+        }
+        last.unwrap_or(0)
     }
 
     /// Whether the server closed the connection it has.

@@ -77,6 +77,11 @@ impl RedisKeys {
         }
     }
 
+    /// Redis lost what it knew of a connection.
+    pub async fn forget_connection(&self, connection_id: &str) {
+        self.delete(Key::connection(connection_id).as_str()).await;
+    }
+
     /// The push lease of a dead process runs out now.
     pub async fn push_lease_runs_out(&self, tenant: TenantId, conversation: ConversationId) {
         self.delete(Key::push(tenant, conversation).as_str()).await;

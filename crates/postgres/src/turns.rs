@@ -295,20 +295,25 @@ impl TenantTx {
         Ok(Missable { due: get(row, "due")?, shown: get(row, "shown")? })
     }
 
-    /// The message whose answer a stop is about: the oldest open turn's, unless one has ended and is on its way.
+    /// What a person's `cancel` is for.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn turn_to_stop(self, conversation: ConversationId) -> Result<Option<MessageId>, DbError> {
+    pub async fn turn_to_stop(self, conversation: ConversationId, user: UserId) -> Result<ToStop, DbError> {
         const SQL: &str = "
-            SELECT id, state FROM turns
-            WHERE conversation_id = $1 AND delivered_at IS NULL AND state <> 'waiting'
-            ORDER BY state = 'ended' DESC, position LIMIT 1";
-        let rows = self.query(SQL, &[&conversation.0]).await?;
-        let Some(row) = rows.first() else { return Ok(None) };
-        let open = get::<&str>(row, "state")? == "open";
-        let id = MessageId(get(row, "id")?);
-        Ok(open.then_some(id))
+            SELECT EXISTS (SELECT 1 FROM tenant_members WHERE user_id = $2) AS member, t.id, t.state
+            FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
+                SELECT id, state FROM turns
+                WHERE conversation_id = $1 AND delivered_at IS NULL AND state <> 'waiting'
+                ORDER BY state = 'ended' DESC, position LIMIT 1) t ON true";
+        let rows = self.query(SQL, &[&conversation.0, &user.0]).await?;
+        let Some(row) = rows.first() else { return Ok(ToStop::Nothing) };
+        if !get::<bool>(row, "member")? {
+            return Ok(ToStop::NotAMember);
+        }
+        let open = get::<Option<&str>>(row, "state")? == Some("open");
+        let id = get::<Option<Uuid>>(row, "id")?.map(MessageId);
+        Ok(id.filter(|_| open).map_or(ToStop::Nothing, ToStop::Turn))
     }
 
     /// A person's message, to be queued again; `None`: a reset deleted it.
@@ -328,6 +333,17 @@ impl TenantTx {
         let content = Content::parse(&text).or_else(|_| Content::parse("(deleted)"));
         Ok(content.ok().map(|content| InboundRow { user_id, content }))
     }
+}
+
+/// What a person's `cancel` is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ToStop {
+    /// The person is no member of the tenant any more.
+    NotAMember,
+    /// Nothing is being written, or what was is about to be delivered.
+    Nothing,
+    /// The turn at work.
+    Turn(MessageId),
 }
 
 /// An answer, to be stored at the end of its turn.

@@ -58,6 +58,9 @@ impl Control {
         };
         if let Err(error) = done {
             taken.sender.refuse(&error, None).await;
+            if matches!(&error, Error::Refused(refusal) if refusal.code == ErrorCode::AuthFailed) {
+                taken.sender.close().await;
+            }
         }
     }
 
@@ -66,7 +69,8 @@ impl Control {
             return Ok(());
         };
         let (tenant, conversation) = (identity.tenant_id, identity.conversation_id);
-        let stopping = stop::stop(&self.db, &self.connections, tenant, conversation, patience).await?;
+        let stopping =
+            stop::stop(&self.db, &self.connections, tenant, identity.user_id, conversation, patience).await?;
         tracing::info!(stopping, %tenant, %conversation, "asked to stop");
         Ok(())
     }

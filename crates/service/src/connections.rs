@@ -4,7 +4,7 @@
 
 use std::sync::Arc;
 
-use futures_util::future::join_all;
+use futures_util::future::{join_all, try_join_all};
 use konstruct_domain::{ConversationId, TenantId};
 use konstruct_ports::{ConnectionGateway, PostOutcome};
 use konstruct_protocol::{ServerFrame, Viewer};
@@ -119,8 +119,16 @@ impl Connections {
         frame: &ServerFrame,
     ) -> Result<usize, Error> {
         let live = self.redis.live(tenant, conversation).await?;
-        let sends = live.iter().map(|c| self.send(&c.connection_id, Some(&c.viewer), frame));
-        Ok(join_all(sends).await.into_iter().filter(|sent| *sent).count())
+        let sends = live.iter().map(|c| async move {
+            let sent = self.send(&c.connection_id, Some(&c.viewer), frame).await;
+            if !sent {
+                // Also where its own record was gone already.
+                self.redis.leave(tenant, conversation, &c.connection_id).await?;
+            }
+            Ok::<_, Error>(sent)
+        });
+        let sent: Vec<bool> = try_join_all(sends).await?;
+        Ok(sent.into_iter().filter(|sent| *sent).count())
     }
 
     /// Sends a frame to every connection of a tenant; how many got it.

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod catch_up;
 pub mod once;
 pub mod poster;
+pub mod shown;
 pub mod writer;
 
 pub use poster::Poster;

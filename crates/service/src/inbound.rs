@@ -16,8 +16,10 @@ use konstruct_protocol::{ErrorCode, Task, TaskKind};
 
 use crate::connections::Connections;
 use crate::error::{Error, Refusal};
+use crate::failpoint::reach;
 use crate::patience::Patience;
 
+pub(crate) use admit::not_a_member;
 pub use admit::{Admitted, Tenanted};
 pub use announce::Announced;
 
@@ -66,9 +68,14 @@ impl Inbound {
         let patience = Patience::of(self.patience);
         let tenanted = admit::tenanted(&self.db, received, patience).await?;
         let admitted = admit::admitted(&self.connections, tenanted, patience).await?;
+        reach("inbound.admitted").await;
         let announced = announce::announced(&self.connections, admitted).await;
+        reach("inbound.announced").await;
         let stored = self.stored(announced, patience).await?;
-        self.enqueued(stored, patience).await
+        reach("inbound.stored").await;
+        let accepted = self.enqueued(stored, patience).await;
+        reach("inbound.enqueued").await;
+        accepted
     }
 
     /// A copy finds its row and changes nothing.
@@ -83,7 +90,7 @@ impl Inbound {
         let store = || async { self.db.begin(message.tenant_id).await?.store_message(new).await };
         match patience.retry(store).await? {
             StoredRow::Yes(row) => Ok(Stored { announced, row }),
-            StoredRow::NotAMember => Err(admit::not_a_member()),
+            StoredRow::NotAMember => Err(not_a_member()),
             StoredRow::NoConversation => Err(Error::not_found("conversation")),
             StoredRow::NotYours => Err(konstruct_domain::Denied::NotYours.into()),
             StoredRow::IdTaken => Err(Error::Refused(Refusal {

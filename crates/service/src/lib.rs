@@ -5,6 +5,7 @@ pub mod connections;
 pub mod conversations;
 pub mod delivery;
 pub mod error;
+pub mod failpoint;
 pub mod inbound;
 pub mod janitor;
 pub mod notices;

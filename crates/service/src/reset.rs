@@ -7,12 +7,14 @@ use konstruct_postgres::TenantPool;
 use konstruct_postgres::conversations::ConversationRow;
 use konstruct_postgres::reset::LeftTurn;
 use konstruct_postgres::turns::Ended;
-use konstruct_protocol::{ErrorCode, Event};
+use konstruct_protocol::ErrorCode;
 use konstruct_redis::Key;
 
 use crate::connections::Connections;
+use crate::delivery::shown::{ends, shown};
 use crate::delivery::{LogWriter, once};
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::turn::end::final_event;
 
 /// What ending on somebody's behalf needs.
@@ -55,13 +57,17 @@ impl OnBehalf<'_> {
         let Some(raised) = self.db.begin(tenant).await?.raise_epoch(conversation).await? else {
             return Err(Error::not_found("conversation"));
         };
+        reach("reset.epoch_raised").await;
         redis.raise_log_epoch(tenant, conversation, raised.epoch).await?;
+        reach("reset.log_raised").await;
         let log = KnownLog { generation: raised.generation, epoch: raised.epoch, last_seq: raised.last_seq };
         for left in &raised.left {
             self.finish(tenant, conversation, log, left).await?;
         }
         self.db.begin(tenant).await?.delete_messages(conversation, raised.epoch).await?;
+        reach("reset.deleted").await;
         redis.empty_log(tenant, conversation).await?;
+        reach("reset.emptied").await;
         let memory = Key::memory(tenant, row.conversation.agent_id, row.conversation.user_id, conversation);
         Ok(redis.forget(&memory).await?)
     }
@@ -86,7 +92,9 @@ impl OnBehalf<'_> {
                 };
                 let (id, text) = shown.unwrap_or_else(|| (MessageId(self.ids.new_id()), String::new()));
                 let tx = self.db.begin(tenant).await?;
-                if !tx.end_on_behalf(conversation, left.id, id, &text).await? {
+                let ended = tx.end_on_behalf(conversation, left.id, id, &text).await?;
+                reach("left.ended").await;
+                if !ended {
                     tracing::info!(turn_id = %left.id, "a left turn was ended by another");
                     return Ok(false);
                 }
@@ -107,7 +115,9 @@ impl OnBehalf<'_> {
             once::append_and_post(&self.connections, &mut writer, holder, vec![event]).await?;
             last = writer.known();
         }
+        reach("left.shown").await;
         self.db.begin(tenant).await?.delivered(conversation, left.id, last, None).await?;
+        reach("left.delivered").await;
         if let Ended::Answer { text, .. } = &ended {
             self.connections.redis.publish_response(tenant, conversation, text).await?;
         }
@@ -121,19 +131,8 @@ impl OnBehalf<'_> {
         conversation: ConversationId,
         answer: MessageId,
     ) -> Result<Option<String>, Error> {
-        let frames =
-            self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
-        let mut shown = Some(String::new());
-        for (_, event) in frames {
-            match event {
-                Event::Piece { message_id, text } if message_id == answer => {
-                    shown.get_or_insert_default().push_str(&text);
-                }
-                Event::Discard { message_id } if message_id == answer => shown = None,
-                _ => {}
-            }
-        }
-        Ok(shown)
+        let log = self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
+        Ok(shown(&log, answer))
     }
 
     /// Whether the log has the end of a turn already.
@@ -146,16 +145,6 @@ impl OnBehalf<'_> {
         let frames =
             self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
         Ok(frames.iter().any(|(_, event)| ends(event, turn)))
-    }
-}
-
-/// Whether a frame ends this turn.
-#[must_use]
-pub fn ends(event: &Event, turn: MessageId) -> bool {
-    match event {
-        Event::Answer { in_reply_to, .. } => *in_reply_to == turn,
-        Event::Failed { id, .. } => *id == turn,
-        _ => false,
     }
 }
 

@@ -1,27 +1,34 @@
 //! Stopping an answer (CHAT-11): a mark that the log's gate and the agent look at. Nothing is ended here.
 
-use konstruct_domain::{ConversationId, TenantId};
+use konstruct_domain::{ConversationId, TenantId, UserId};
 use konstruct_postgres::TenantPool;
+use konstruct_postgres::turns::ToStop;
 
 use crate::connections::Connections;
 use crate::error::Error;
+use crate::failpoint::reach;
+use crate::inbound::not_a_member;
 use crate::patience::Patience;
 
 /// Marks the answer being written as to be stopped; `false`: nothing is being written.
 ///
 /// # Errors
-/// `Away` when patience ended.
+/// A refusal of who is no member any more; `Away` when patience ended.
 pub async fn stop(
     db: &TenantPool,
     connections: &Connections,
     tenant: TenantId,
+    user: UserId,
     conversation: ConversationId,
     patience: Patience,
 ) -> Result<bool, Error> {
-    let find = || async { db.begin(tenant).await?.turn_to_stop(conversation).await };
-    let Some(message) = patience.retry(find).await? else {
-        return Ok(false);
+    let find = || async { db.begin(tenant).await?.turn_to_stop(conversation, user).await };
+    let message = match patience.retry(find).await? {
+        ToStop::NotAMember => return Err(not_a_member()),
+        ToStop::Nothing => return Ok(false),
+        ToStop::Turn(message) => message,
     };
+    reach("stop.found").await;
     patience.retry(|| connections.redis.mark_cancelled(tenant, conversation, message)).await?;
     Ok(true)
 }

@@ -3,6 +3,8 @@
 //! while the model is asked.
 
 pub mod answer;
+mod asking;
+mod bill;
 pub mod context;
 pub mod end;
 mod left;
@@ -18,11 +20,13 @@ use konstruct_postgres::TenantPool;
 use konstruct_postgres::lease::{Guard, LeaseTry, Leased};
 use konstruct_postgres::turns::TurnRow;
 use konstruct_protocol::Task;
+use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::connections::Connections;
 use crate::delivery::{Gate, LogWriter, Poster};
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::patience::Patience;
 
 /// An outage of ours never ends a turn: it is waited out inside the invocation for so long.
@@ -149,17 +153,11 @@ impl Agent {
     pub async fn work(&self, task: &Task, record: &Record) -> Disposition {
         let (tenant, thread) = (task.message.tenant_id, task.message.thread_id);
         let up_to = (!record.rescue).then_some(task.message.id);
-        // The record comes back when the lease ends, should this invocation die.
-        let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
-        let (hidden, taken) = tokio::join!(
-            self.queue.set_visibility(&record.receipt_handle, seconds),
-            Patience::of(OUTAGE).retry(|| async {
-                self.db.begin(tenant).await?.take_lease(thread, up_to, self.limits.lease).await
-            })
-        );
-        if let Err(error) = hidden {
-            tracing::warn!(%error, "the record's visibility could not be set");
-        }
+        let take = Patience::of(OUTAGE).retry(|| async {
+            self.db.begin(tenant).await?.take_lease(thread, up_to, self.limits.lease).await
+        });
+        let taken = self.hidden_while(record, take).await;
+        reach("turn.leased").await;
         match taken {
             Ok(LeaseTry::Taken(leased, next)) => self.hold(tenant, leased, next, up_to, record).await,
             Ok(LeaseTry::Busy(left)) => Disposition::Again(left),
@@ -171,6 +169,35 @@ impl Agent {
                 tracing::error!(%error, "the lease could not be asked for");
                 Disposition::Again(AFTER_OUTAGE)
             }
+        }
+    }
+
+    /// Hides the record, for a lease's time at a time, until the work is done.
+    async fn hidden_while<T>(&self, record: &Record, work: impl Future<Output = T>) -> T {
+        let over = Notify::new();
+        let hide = async {
+            loop {
+                self.hide(record).await;
+                tokio::select! {
+                    () = over.notified() => return,
+                    () = sleep(self.limits.lease / 3) => {}
+                }
+            }
+        };
+        let work = async {
+            let done = work.await;
+            over.notify_one();
+            done
+        };
+        tokio::join!(hide, work).1
+    }
+
+    /// The record comes back when the lease ends, should this invocation die.
+    async fn hide(&self, record: &Record) {
+        // SQS knows no shorter visibility than a second.
+        let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
+        if let Err(error) = self.queue.set_visibility(&record.receipt_handle, seconds).await {
+            tracing::warn!(%error, "the record's visibility could not be set");
         }
     }
 
@@ -199,6 +226,7 @@ impl Agent {
             gate = writer.open_gate() => gate,
             lease = self.keep_lease(tenant, guard, record) => return lost(lease).await,
         };
+        reach("turn.gate").await;
         let disposition = match gate {
             Ok(Gate::Open { cancelled, .. }) => {
                 let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
@@ -213,10 +241,12 @@ impl Agent {
             Ok(Gate::Shut) => Ok(Disposition::Again(Duration::ZERO)),
             Err(error) => Err(error),
         };
+        reach("turn.finished").await;
         let release = || async { self.db.begin(tenant).await?.release_lease(guard).await };
         if let Err(error) = Patience::of(Duration::from_secs(2)).retry(release).await {
             tracing::warn!(%error, "the lease runs out by itself");
         }
+        reach("turn.released").await;
         disposition.unwrap_or_else(|error| {
             tracing::error!(%error, "the turn could not go on");
             Disposition::Again(AFTER_OUTAGE)
@@ -225,20 +255,14 @@ impl Agent {
 
     /// Renews lease and record every third of the lease; returns when it could not for two thirds.
     async fn keep_lease(&self, tenant: TenantId, guard: Guard, record: &Record) -> LeaseLost {
-        let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
         let mut renewed_at = Instant::now();
         let mut pause = self.limits.lease / 3;
         loop {
             sleep(pause).await;
             let left = (self.limits.lease * 2 / 3).saturating_sub(renewed_at.elapsed());
             let renew = async { self.db.begin(tenant).await?.renew_lease(guard, self.limits.lease).await };
-            let (renewed, hidden) = tokio::join!(
-                tokio::time::timeout(left.max(RENEW_TRY), renew),
-                self.queue.set_visibility(&record.receipt_handle, seconds)
-            );
-            if let Err(error) = hidden {
-                tracing::warn!(%error, "the record's visibility could not be renewed");
-            }
+            let (renewed, ()) =
+                tokio::join!(tokio::time::timeout(left.max(RENEW_TRY), renew), self.hide(record));
             match renewed {
                 Ok(Ok(true)) => {
                     renewed_at = Instant::now();
@@ -292,10 +316,13 @@ impl Held<'_> {
     async fn delivered(&self, turn: &TurnRow, up_to: Option<MessageId>) -> Result<Option<TurnRow>, Error> {
         let last = self.writer.known();
         self.poster.posted_to(last).await;
+        reach("turn.posted").await;
         let (thread, id) = (self.conversation(), turn.id);
         let note =
             || async { self.agent.db.begin(self.tenant).await?.delivered(thread, id, last, up_to).await };
-        Patience::of(OUTAGE).retry(note).await
+        let next = Patience::of(OUTAGE).retry(note).await;
+        reach("turn.delivered").await;
+        next
     }
 
     pub(crate) const fn conversation(&self) -> ConversationId {

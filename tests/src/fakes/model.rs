@@ -1,6 +1,6 @@
 //! A language model that says what its script says, and an echo where there is none. It never makes anything up.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -10,6 +10,8 @@ use konstruct_ports::{
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
+
+use crate::seeds::Chance;
 
 /// A stream waits for it; a test gives it.
 #[derive(Debug, Clone)]
@@ -92,12 +94,53 @@ pub struct FakeModel {
     asked: Mutex<Vec<ModelRequest>>,
     streams_open: Arc<AtomicUsize>,
     echo_pause: Mutex<Option<Duration>>,
+    mood: Mutex<Option<Chance>>,
+    failed: Mutex<BTreeMap<String, Failed>>,
+}
+
+/// How a question fared with a moody model.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Failed {
+    /// Failures after which another try may succeed.
+    pub times: usize,
+    /// One for good.
+    pub fatal: bool,
 }
 
 impl FakeModel {
     /// The echo takes so long for each word.
     pub fn echo_slowly(&self, pause: Duration) {
         *self.echo_pause.lock().unwrap() = Some(pause);
+    }
+
+    /// From here on one echo in seven fails: before its first word, in its middle, or for good.
+    pub fn moody(&self, seed: u64) {
+        *self.mood.lock().unwrap() = Some(Chance::of(seed));
+    }
+
+    /// How a question fared.
+    #[must_use]
+    pub fn failed(&self, question: &str) -> Failed {
+        self.failed.lock().unwrap().get(question).copied().unwrap_or_default()
+    }
+
+    fn by_chance(&self, question: &str, pause: Option<Duration>) -> Script {
+        let mut mood = self.mood.lock().unwrap();
+        let fate = mood.as_mut().map_or(99, |chance| chance.below(100));
+        let mut failed = self.failed.lock().unwrap();
+        let failed = failed.entry(question.to_owned()).or_default();
+        failed.times += usize::from(fate < 12);
+        failed.fatal |= (12..14).contains(&fate);
+        match (fate, echo_script(question, pause)) {
+            (0..6, _) => Script::busy(),
+            (6..12, Script::Stream(mut beats)) => {
+                beats.truncate(1 + beats.len() / 2);
+                beats.push(Beat::Fail(retryable()));
+                Script::Stream(beats)
+            }
+            (12..14, _) => Script::Refuse(fatal()),
+            (_, script) => script,
+        }
     }
 
     /// What the next calls are answered with; calls beyond are echoed.
@@ -150,7 +193,7 @@ impl LanguageModel for FakeModel {
             let next = self.scripts.lock().unwrap().pop_front();
             let question = request.messages.last().map(|m| m.content.as_str()).unwrap_or_default();
             let pause = *self.echo_pause.lock().unwrap();
-            match next.unwrap_or_else(|| echo_script(question, pause)) {
+            match next.unwrap_or_else(|| self.by_chance(question, pause)) {
                 Script::Refuse(error) => Err(error),
                 Script::Silence => std::future::pending().await,
                 Script::Stream(beats) => {

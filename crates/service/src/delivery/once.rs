@@ -12,6 +12,7 @@ use super::poster::Poster;
 use super::writer::{LogWriter, Write};
 use crate::connections::Connections;
 use crate::error::Error;
+use crate::failpoint::reach;
 
 /// A holder that shows no sign for so long is dead: its lease lasts 10 s.
 const HOLDER_WAIT: Duration = Duration::from_secs(10);
@@ -39,6 +40,7 @@ pub async fn append_and_post(
     let poster = Poster::start(connections.clone(), tenant, conversation, holder);
     poster.logged(first, events, live);
     poster.posted_to(last).await;
+    reach("once.posted").await;
     poster.finish().await;
     Ok(true)
 }

@@ -12,6 +12,7 @@ use konstruct_redis::live::LiveConnection;
 use tokio::time::sleep;
 
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::patience::Patience;
 
 /// A joining connection holds the log for 500 ms at most.
@@ -149,6 +150,7 @@ impl LogWriter {
             match outcome {
                 Appended::Logged { first, last, live } => {
                     self.identity.known = last;
+                    reach("log.appended").await;
                     return Ok(Write::Logged { first, last, live, begun_anew });
                 }
                 Appended::Stopped => return Ok(Write::Stopped),
@@ -169,11 +171,20 @@ impl LogWriter {
     async fn begin_anew(&mut self) -> Result<bool, Error> {
         let old = Some(self.identity.generation).filter(|g| g.0 >= 0);
         let new = Generation(self.identity.generation.0 + 1);
+        if old.is_none() {
+            // The first log is begun before Postgres knows of it: nothing is appended until then, so whoever dies in
+            // between leaves an empty one, and no client is told of a gap.
+            let (fence, epoch) = (self.identity.fence.unwrap_or(Fence(0)), self.identity.epoch);
+            let begin = || self.redis.begin_log(self.tenant, self.conversation, new, fence, epoch);
+            Patience::of(PATIENCE).retry(begin).await?;
+            reach("log.first_begun").await;
+        }
         let raise =
             || async { self.db.begin(self.tenant).await?.set_generation(self.conversation, old, new).await };
         let Some(set) = Patience::of(PATIENCE).retry(raise).await? else {
             return Ok(false);
         };
+        reach("log.generation_raised").await;
         let GenerationSet { generation, raised, fence, epoch } = set;
         let fenced = self.identity.fence.is_some_and(|ours| ours < fence);
         if fenced || epoch > self.identity.epoch {
@@ -188,6 +199,7 @@ impl LogWriter {
         }
         let begin = || self.redis.begin_log(self.tenant, self.conversation, generation, fence, epoch);
         Patience::of(PATIENCE).retry(begin).await?;
+        reach("log.begun").await;
         Ok(true)
     }
 

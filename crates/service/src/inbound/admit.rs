@@ -27,7 +27,7 @@ pub struct Admitted {
     pub(super) announce: bool,
 }
 
-pub(super) fn not_a_member() -> Error {
+pub(crate) fn not_a_member() -> Error {
     Error::refused(ErrorCode::AuthFailed, "You are not a member of this tenant.")
 }
 

@@ -1,16 +1,23 @@
-//! The end of a turn reaching people: the final frame, once. What was stored is not changed any more.
+//! The end of a turn: stored first, then brought to people, once. What was stored is not changed any more.
 
 use konstruct_domain::{MessageId, Seq};
-use konstruct_postgres::turns::{Ended, TurnRow};
+use konstruct_ports::ModelRequest;
+use konstruct_postgres::turns::{AnswerToStore, Ended, TurnRow};
+use konstruct_postgres::usage::Usage;
+use konstruct_protocol::event::CountedTokens;
 use konstruct_protocol::frame::frameable;
 use konstruct_protocol::{ErrorCode, Event};
 use konstruct_redis::frame_log::Append;
+use serde_json::json;
 
+use super::asking::{Asking, STEP};
 use super::{Held, Turned};
 use crate::delivery::Write;
+use crate::delivery::shown::ends;
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::patience::Patience;
-use crate::reset::{ends, sentence};
+use crate::reset::sentence;
 
 /// The frame that ends a turn; `None`: it ends in silence.
 #[must_use]
@@ -31,6 +38,77 @@ pub fn final_event(turn: MessageId, ended: &Ended) -> Option<Event> {
 }
 
 impl Held<'_> {
+    pub(super) async fn end_whole(
+        &mut self,
+        turn: &TurnRow,
+        request: &ModelRequest,
+        asking: Asking,
+    ) -> Result<Turned, Error> {
+        let counted = asking.progress.usage;
+        let answered = Event::ModelResponse {
+            model: asking.model.clone(),
+            usage: CountedTokens {
+                prompt_tokens: counted.map(|u| u.prompt_tokens),
+                completion_tokens: counted.map(|u| u.completion_tokens),
+                total_tokens: counted.map(|u| u.total_tokens),
+            },
+            duration_ms: u64::try_from(asking.began.elapsed().as_millis()).ok(),
+            timestamp: self.timestamp(),
+        };
+        if self.show(vec![answered], None, asking.first_seq).await? == Shown::GiveUp {
+            self.bill(turn, request, &asking).await?;
+            return Ok(Turned::GiveUp);
+        }
+        let usage = self.usage(turn, request, &asking);
+        self.end(turn, asking.answer_id, asking.progress.shown, false, Some(usage)).await
+    }
+
+    pub(super) async fn end_stopped(
+        &mut self,
+        turn: &TurnRow,
+        id: MessageId,
+        text: String,
+        usage: Option<Usage>,
+    ) -> Result<Turned, Error> {
+        self.end(turn, id, text, true, usage).await
+    }
+
+    /// Stores the answer, then shows its end.
+    async fn end(
+        &mut self,
+        turn: &TurnRow,
+        id: MessageId,
+        text: String,
+        stopped: bool,
+        usage: Option<Usage>,
+    ) -> Result<Turned, Error> {
+        let work = self.work(turn);
+        let answer =
+            AnswerToStore { id, text: &text, stopped, step: STEP, step_result: json!({ "answer_id": id }) };
+        let end = || async {
+            self.agent.db.begin(self.tenant).await?.end_with_answer(work, &answer, usage.as_ref()).await
+        };
+        let ended = Patience::of(super::OUTAGE).retry(end).await?;
+        reach("end.stored").await;
+        if !ended {
+            return Ok(Turned::GiveUp);
+        }
+        self.announce_end(turn, &Ended::Answer { id, text, stopped }).await
+    }
+
+    /// Ends a turn with an error.
+    pub(super) async fn fail(&mut self, turn: &TurnRow, code: ErrorCode) -> Result<Turned, Error> {
+        let work = self.work(turn);
+        let end =
+            || async { self.agent.db.begin(self.tenant).await?.end_with_error(work, code.as_str()).await };
+        let ended = Patience::of(super::OUTAGE).retry(end).await?;
+        reach("end.failed").await;
+        if !ended {
+            return Ok(Turned::GiveUp);
+        }
+        self.announce_end(turn, &Ended::Error(code.as_str().to_owned())).await
+    }
+
     /// Delivers a turn that had ended before: leaves out what the log has already.
     pub(super) async fn deliver(&mut self, turn: &TurnRow, ended: &Ended) -> Result<Turned, Error> {
         let thread = self.conversation();
@@ -54,6 +132,7 @@ impl Held<'_> {
         {
             return Ok(Turned::GiveUp);
         }
+        reach("end.shown").await;
         if let Ended::Answer { text, .. } = ended {
             let (tenant, thread) = (self.tenant, self.conversation());
             if let Err(error) = self.agent.connections.redis.publish_response(tenant, thread, text).await {

@@ -19,6 +19,7 @@ use super::{Signals, Tell};
 use crate::connections::Connections;
 use crate::delivery::batch::next_batch;
 use crate::error::Error;
+use crate::failpoint::reach;
 
 /// How often the holder looks for foreign frames, joined connections and what cuts an answer off.
 const TICK: Duration = Duration::from_millis(100);
@@ -118,7 +119,9 @@ impl Run {
     /// Asks for the push lease. Where its last holder died, those that may or may not have got its frames are
     /// closed: they come back with what they have.
     async fn try_lease(&mut self) -> bool {
-        match self.connections.redis.take_push(self.tenant, self.conversation, &self.holder).await {
+        let taken = self.connections.redis.take_push(self.tenant, self.conversation, &self.holder).await;
+        reach("push.taken").await;
+        match taken {
             Ok(PushLease::Taken { posted, live, in_doubt }) => {
                 self.unleased = None;
                 self.start = self.start.max(posted);
@@ -233,7 +236,9 @@ impl Run {
                         target.busy = true;
                         let (connections, id) = (self.connections.clone(), id.clone());
                         self.postings.push(Box::pin(async move {
+                            reach("push.posting").await;
                             let outcome = connections.post(&id, &frame).await;
+                            reach("push.posted").await;
                             (id, batch.up_to, outcome)
                         }));
                     }
@@ -268,6 +273,7 @@ impl Run {
                 // Closed first: should this process die in between, the live set still tells the next one of it.
                 if close {
                     connections.close(&id).await?;
+                    reach("push.closed").await;
                 } else {
                     connections.disconnect(&id).await?;
                 }
@@ -328,6 +334,7 @@ impl Run {
             .redis
             .release_push(self.tenant, self.conversation, &self.holder, end, force)
             .await;
+        reach("push.released").await;
         match released {
             Ok(None) => true,
             Ok(Some(last)) => {
