@@ -96,13 +96,13 @@ async fn the_roles_of_the_service_own_nothing_and_cannot_bypass_anything() {
         AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR rolinherit)";
     assert_eq!(list(&app, sql).await, [""; 0]);
     let owned = "SELECT c.relname::text FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-        WHERE r.rolname IN ('konstruct_app', 'konstruct_platform', 'konstruct_directory')";
+        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_platform', 'konstruct_directory')";
     assert_eq!(list(&app, owned).await, [""; 0]);
     let functions = "SELECT p.proname::text FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
-        WHERE r.rolname IN ('konstruct_app', 'konstruct_platform')";
+        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_platform')";
     assert_eq!(list(&app, functions).await, [""; 0]);
     let member_of = "SELECT m.roleid::regrole::text FROM pg_auth_members m
-        WHERE m.member IN ('konstruct_app'::regrole, 'konstruct_platform'::regrole)";
+        WHERE m.member::regrole::text IN ('konstruct_app', 'konstruct_channels', 'konstruct_platform')";
     assert_eq!(list(&app, member_of).await, [""; 0], "a member could set that role");
     let logs_in = "SELECT rolname::text FROM pg_roles WHERE rolname = 'konstruct_directory' AND rolcanlogin";
     assert_eq!(list(&app, logs_in).await, [""; 0]);
@@ -238,6 +238,7 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
     assert_eq!(
         granted,
         [
+            "konstruct_directory channel_connections channel,created_at,id,status,tenant_id,workspace_id",
             "konstruct_directory turns conversation_id,created_at,delivered_at,ended_at,epoch,id,state,tenant_id",
             "konstruct_directory web_conversations epoch,id,lease_until,tenant_id",
             "konstruct_platform agents id,is_active,name,tenant_id",
@@ -248,9 +249,9 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
     let written = "SELECT table_name::text FROM information_schema.role_table_grants
         WHERE grantee IN ('konstruct_directory', 'konstruct_platform') AND privilege_type <> 'SELECT'";
     assert_eq!(list(&app, written).await, [""; 0]);
-    let config = "SELECT grantee::text FROM information_schema.column_privileges
-        WHERE table_name = 'channel_connections' AND column_name = 'config' AND grantee <> 'konstruct_owner'";
-    assert_eq!(list(&app, config).await, [""; 0], "a channel's secrets are nobody's business yet");
+    let config = "SELECT grantee::text FROM information_schema.column_privileges WHERE privilege_type = 'SELECT'
+        AND table_name = 'channel_connections' AND column_name = 'config' AND grantee <> 'konstruct_owner'";
+    assert_eq!(list(&app, config).await, ["konstruct_channels"], "who calls a channel reads its sealed secrets");
 }
 
 /// proves TEN-04

@@ -33,7 +33,7 @@ pub async fn create(postgres: &Postgres) -> Result<()> {
 
 /// Lets the roles that the migrations made log in, then loads the demo data.
 pub async fn fill(postgres: &Postgres) -> Result<()> {
-    let logins = ["konstruct_app", "konstruct_platform"].map(|role| {
+    let logins = ["konstruct_app", "konstruct_channels", "konstruct_platform"].map(|role| {
         let password = postgres.password(role);
         format!("ALTER ROLE {role} LOGIN PASSWORD '{password}';\n")
     });

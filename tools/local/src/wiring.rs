@@ -38,6 +38,7 @@ pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Re
     let parameters = [
         ("StageName", STAGE.to_string()),
         ("DatabaseUrl", services.postgres.url("konstruct_app")?),
+        ("ChannelsDatabaseUrl", services.postgres.url("konstruct_channels")?),
         ("PlatformDatabaseUrl", services.postgres.url("konstruct_platform")?),
         ("OwnerDatabaseUrl", services.postgres.url("konstruct_owner")?),
         ("RedisUrl", services.redis.url().to_string()),
