@@ -119,3 +119,18 @@ impl Post {
         message
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stream_ends_by_itself_after_its_lifetime() {
+        let mut post = Post::new("1766458026.240809".into(), None).streaming();
+        assert!(post.takes_more() && post.is_locked());
+        let since = Instant::now().checked_sub(STREAM_LIFETIME).unwrap();
+        post.stream = Some(Stream { since, stopped: false, doubtful: false });
+        assert!(!post.takes_more() && !post.is_locked());
+        assert_eq!(post.as_json(false)["streaming_state"], "completed");
+    }
+}
