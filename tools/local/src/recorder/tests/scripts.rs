@@ -14,7 +14,9 @@ use crate::recorder::script::{Script, Scripts};
 
 fn script(more: Value) -> Value {
     let mut script = json!({"channel": "slack", "method": "chat.postMessage"});
-    script.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    if let Value::Object(more) = more {
+        script.as_object_mut().unwrap().extend(more);
+    }
     script
 }
 
