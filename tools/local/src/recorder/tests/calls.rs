@@ -100,7 +100,7 @@ async fn hang_up(recorder: &Fixture, request: String) {
 
 /// The last call, as soon as there are so many; its script would let it wait a minute.
 async fn last_of(recorder: &Fixture, count: usize) -> Value {
-    for _ in 0..500 {
+    for _ in 0..3_000 {
         let calls = recorder.calls("slack").await;
         if calls.len() >= count {
             return calls.last().unwrap().clone();
