@@ -84,7 +84,6 @@ mod tests {
         serde_json::from_str(&sql[start..sql.find("'::jsonb").unwrap()]).unwrap()
     }
 
-    /// proves SLACK-06
     #[test]
     fn an_installation_without_a_token_gets_a_sealed_one_of_its_own() {
         let sql = statement(&installation(None), &KEY).unwrap().unwrap();
