@@ -2,7 +2,9 @@
 //! before `signature` has passed it, and nothing here knows a tenant's rows or keys.
 
 pub mod event;
+pub mod mrkdwn;
 pub mod normalise;
 pub mod place;
 pub mod signature;
+pub mod split;
 pub mod ts;
