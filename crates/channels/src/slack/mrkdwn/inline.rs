@@ -160,7 +160,15 @@ fn run(line: &str, at: usize, mark: char) -> (Token<'_>, usize) {
         }
         _ => (left, right),
     };
-    let run = Run { mark, length, left: length, can_open, can_close, closing: String::new(), opening: String::new() };
+    let run = Run {
+        mark,
+        length,
+        left: length,
+        can_open,
+        can_close,
+        closing: String::new(),
+        opening: String::new(),
+    };
     (Token::Run(run), length)
 }
 
