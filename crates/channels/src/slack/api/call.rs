@@ -82,7 +82,7 @@ fn push_encoded(form: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                form.push(char::from(byte))
+                form.push(char::from(byte));
             }
             _ => {
                 form.push('%');
