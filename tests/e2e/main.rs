@@ -18,6 +18,7 @@ mod isolation;
 mod refusals;
 mod rest;
 mod resume;
+mod slack;
 mod stack;
 mod stop;
 mod tokens;

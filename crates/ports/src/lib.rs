@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod ids;
 pub mod language_model;
 pub mod queue;
+pub mod secrets;
 
 pub use channel::{
     Addressee, Announced, Channel, ChannelError, ChannelReply, ChannelToken, Final, JournalError,
@@ -20,6 +21,7 @@ pub use language_model::{
     TokenUsage,
 };
 pub use queue::{QueueError, TaskQueue};
+pub use secrets::{DataKey, DataKeys, KeyError, SealedDataKey, SecretContext};
 
 /// A boxed future, so that these traits can be used as `dyn`.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

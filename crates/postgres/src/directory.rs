@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use konstruct_domain::{ConversationId, Epoch, MessageId, TenantId};
+use konstruct_domain::{Channel, ConversationId, Epoch, MessageId, TenantId};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -64,5 +64,22 @@ impl TenantPool {
                 })
             })
             .collect()
+    }
+
+    /// Whose a channel's workspace is, and the row of its installation. Never answered from memory: an installation
+    /// that is removed is gone at once.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn installation(
+        &self,
+        channel: Channel,
+        workspace: &str,
+    ) -> Result<Option<(TenantId, Uuid)>, DbError> {
+        const SQL: &str = "SELECT tenant_id, id FROM directory.installation($1, $2)";
+        let client = self.raw().await?;
+        let rows =
+            client.query_typed(SQL, &[(&channel.as_str(), Type::TEXT), (&workspace, Type::TEXT)]).await?;
+        rows.first().map(|row| Ok((TenantId(get(row, "tenant_id")?), get(row, "id")?))).transpose()
     }
 }

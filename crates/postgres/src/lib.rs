@@ -33,9 +33,11 @@
 //! ```
 
 pub mod agents;
+pub mod channel_messages;
 pub mod conversations;
 pub mod directory;
 pub mod error;
+pub mod installations;
 pub mod lease;
 pub mod members;
 pub mod messages;

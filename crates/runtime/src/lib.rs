@@ -28,6 +28,7 @@ pub mod migrate;
 pub mod notices;
 pub mod openapi;
 pub mod rest_default;
+pub mod slack_events;
 pub mod ws_auth;
 pub mod ws_connect;
 pub mod ws_control;

@@ -5,12 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use konstruct_aws::{AwsCredentials, AwsRoots, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_channels::slack::adapter::Slack;
+use konstruct_channels::slack::api::SlackApi;
+use konstruct_domain::Channel;
 use konstruct_http::{Client, ClientConfig, Roots};
 use konstruct_llm::{OpenAi, OpenAiConfig, Pool, PoolConfig};
 use konstruct_ports::LanguageModel;
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_redis::Redis;
+use konstruct_secrets::{LocalKeys, NoKeys, Secrets};
 use konstruct_service::Connections;
+use konstruct_service::outgoing::Outgoing;
 
 use crate::auth::{Keys, Verifier};
 use crate::config::{optional, required};
@@ -89,6 +94,29 @@ pub(crate) fn model() -> Result<Arc<dyn LanguageModel>, StartError> {
     let provider = OpenAi::new(client, &config).map_err(|error| StartError(error.to_string()))?;
     let config = PoolConfig { retries: 0, total: Duration::from_secs(840), ..PoolConfig::default() };
     Ok(Arc::new(Pool::new(vec![Arc::new(provider)], config, || 0.5)))
+}
+
+/// Slack's outgoing side, over its Web API.
+fn slack() -> Result<Slack, StartError> {
+    let base_url = required("SLACK_API_BASE_URL")?;
+    let client = http_client(base_url.starts_with("http://"));
+    let api = SlackApi::new(client, &base_url).map_err(|error| StartError(error.to_string()))?;
+    Ok(Slack::new(api))
+}
+
+/// The channels whose answers go into threads elsewhere, and what opens their tokens.
+pub(crate) fn outgoing() -> Result<Outgoing, StartError> {
+    Ok(Outgoing { adapters: vec![(Channel::Slack, Arc::new(slack()?))], secrets: secrets()? })
+}
+
+/// Tenants' secrets: sealed under a KMS key, or a local one where AWS is only played.
+pub(crate) fn secrets() -> Result<Secrets, StartError> {
+    let Some(master) = optional("SECRETS_KEY") else {
+        return Ok(Secrets::new(Arc::new(NoKeys)));
+    };
+    let is_local = optional("AWS_SAM_LOCAL").as_deref() == Some("true");
+    let keys = LocalKeys::new(&master, is_local).map_err(|error| StartError(error.to_string()))?;
+    Ok(Secrets::new(Arc::new(keys)))
 }
 
 /// Begins to connect; the first use awaits what is not done by then.

@@ -38,8 +38,10 @@ fn answer(path: &str) -> ProblemAnswer {
 }
 
 fn allowed(path: &str) -> Option<&'static str> {
-    if path == "/health" {
-        return Some("GET");
+    match path {
+        "/health" => return Some("GET"),
+        "/slack/events" => return Some("POST"),
+        _ => {}
     }
     let rest = path.strip_prefix(BASE)?;
     PATHS.iter().find(|(pattern, _)| fits(pattern, rest)).map(|(_, allow)| *allow)
