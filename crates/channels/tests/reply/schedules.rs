@@ -25,12 +25,15 @@ fn text(chance: &mut Chance) -> String {
     for _ in 0..=chance.below(12) {
         match chance.below(6) {
             0 => {
-                text.push_str(&"code <b> & \"x\";\n".repeat(1 + usize::try_from(chance.below(300)).unwrap()))
+                text.push_str(&"code <b> & \"x\";\n".repeat(1 + usize::try_from(chance.below(300)).unwrap()));
             }
             1 => text.push_str("```rust\nlet a = 1;\n\nlet b = &a;\n```\n\n"),
             2 => text.push_str("# Title\n\n- **one**\n- [two](https://x.example/?a=1&b=2)\n\n"),
             _ => {
-                text.push_str(&format!("{}\n\n", "word ".repeat(usize::try_from(chance.below(400)).unwrap())))
+                text.push_str(&format!(
+                    "{}\n\n",
+                    "word ".repeat(usize::try_from(chance.below(400)).unwrap())
+                ));
             }
         }
     }

@@ -135,6 +135,10 @@ impl Fake {
             let latency = world.chance.below(400);
             let fate = world.fate(call.method);
             let had_effect = matches!(fate, Fate::Served | Fate::Lost(true, _));
+            if matches!(fate, Fate::Refused("message_not_in_streaming_state")) && world.chance.once_in(2) {
+                // It is over indeed; else Slack only says so for now.
+                let _ = world.message(&args).map(|message| message.is_streaming = false);
+            }
             let answer = if had_effect { world.serve(call.method, &args) } else { Ok(json!({})) };
             let at = Instant::now();
             let had_effect = had_effect && answer.is_ok();

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::slack::place::Place;
+
 pub(super) const JSON: &str = "application/json; charset=utf-8";
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -55,6 +57,13 @@ pub(super) fn put_recipient(args: &mut Value, recipient: &Recipient<'_>) {
     if let Some((user, team)) = recipient.person {
         put(args, "recipient_user_id", json!(user));
         put(args, "recipient_team_id", json!(team));
+    }
+}
+
+/// The thread that the answered message is in, if it is in one.
+pub(super) fn put_thread(args: &mut Value, place: &Place) {
+    if place.root != place.ts {
+        put(args, "thread_ts", json!(place.root));
     }
 }
 

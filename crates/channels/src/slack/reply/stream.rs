@@ -46,9 +46,10 @@ impl SlackReply {
                 self.sent.clear();
                 self.keep().await
             }
-            Err(ApiError::RateLimited { retry_after }) => {
-                self.posts.stream = Stream::Unused;
-                Err(Hitch::Wait(limited(retry_after)))
+            // An answer need not wait for a stream.
+            Err(ApiError::RateLimited { .. }) => {
+                self.posts.stream = Stream::Over;
+                Ok(())
             }
             Err(error @ ApiError::Unreachable) => {
                 self.posts.stream = Stream::Unused;
