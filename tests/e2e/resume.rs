@@ -68,7 +68,7 @@ async fn an_answer_of_500_frames_cut_after_every_frame_and_resumed_is_whole_501_
     let frames: Vec<usize> = runs.buffer_unordered(60).map(|run| run.expect("a run")).collect().await;
     assert_eq!(frames.len(), 501);
     let most = frames.iter().max().copied().unwrap_or_default();
-    println!("501 of 501 runs whole; up to {most} numbered frames each");
+    println!("501 of 501 runs of an answer of 500 frames whole; up to {most} numbered frames each");
     assert!(most >= 450, "the answer came in {most} frames: too few to cut at each");
 }
 
@@ -102,6 +102,71 @@ async fn three_devices_that_are_cut_at_different_frames_tell_the_same_story_of_t
     stories.push(whole(&sender.frames));
     assert_eq!(stories[0].len(), 3);
     assert!(stories.iter().all(|story| *story == stories[0]));
+}
+
+/// Three answers in a row seen by a device that is cut after `cut` numbered frames and comes back with what it has.
+async fn cut_among_three(mut ws: Ws, user: &User, session: &str, cut: usize) -> BTreeMap<i64, Value> {
+    let ends = |seen: &[Value]| seen.iter().filter(|f| f["in_reply_to"].is_string()).count();
+    let numbered = |f: &Value| f["seq"].is_i64();
+    let mut seen: Vec<Value> = Vec::new();
+    while seen.len() < cut && ends(&seen) < 3 {
+        // The sender has read some of them while it waited for its acks.
+        let read = ws.frames.iter().filter(|f| numbered(f)).nth(seen.len()).cloned();
+        match read {
+            Some(frame) => seen.push(frame),
+            None => {
+                ws.until(numbered).await;
+            }
+        }
+    }
+    drop(ws.cut());
+    let last = seen.last().map_or(0, |f| f["seq"].as_i64().expect("a seq"));
+    let mut ws = back(user, session, last).await;
+    while ends(&seen) + ends(&ws.frames) < 3 {
+        ws.until(|f| f["in_reply_to"].is_string()).await;
+    }
+    assert!(!ws.frames.iter().any(|f| f["code"] == "replay_gap"), "cut after {cut}: a gap");
+    seen.extend(ws.frames.into_iter().filter(numbered));
+    let seqs: Vec<i64> = seen.iter().filter_map(|f| f["seq"].as_i64()).collect();
+    assert!(seqs.windows(2).all(|w| w[0] < w[1]), "cut after {cut}: a frame came twice or out of order");
+    let answers = whole(&seen);
+    assert_eq!(answers.len(), 3, "cut after {cut}");
+    answers
+}
+
+/// A conversation of three answers in a row on three devices, each cut somewhere else.
+async fn three_times_three(user: &User, cuts: [usize; 3], words: usize, rate: usize) {
+    let session = format!("row-{}", uuid::Uuid::new_v4());
+    let (mut sender, one, two) =
+        (back(user, &session, 0).await, back(user, &session, 0).await, back(user, &session, 0).await);
+    for _ in 0..3 {
+        let id = sender.say(&format!("/tokens {words} {rate}")).await;
+        while !sender.frames.iter().any(|f| f["type"] == "ack" && f["id"] == json!(id)) {
+            assert!(sender.next().await.is_some(), "closed");
+        }
+    }
+    let (a, b, c) = tokio::join!(
+        cut_among_three(sender, user, &session, cuts[0]),
+        cut_among_three(one, user, &session, cuts[1]),
+        cut_among_three(two, user, &session, cuts[2]),
+    );
+    assert!(a == b && b == c, "cut after {cuts:?}: the devices differ");
+    let expected: Vec<String> = (1..=words).map(|n| format!("w{n}")).collect();
+    assert!(a.values().all(|end| text_of(end) == expected.join(" ")), "cut after {cuts:?}");
+}
+
+/// proves CHAT-09, CHAT-10
+#[tokio::test]
+async fn three_answers_in_a_row_on_three_devices_cut_after_every_frame_are_whole_501_times() {
+    let user = Stack::get().member("acme");
+    // Three answers of 168 numbered frames each: 165 pieces, the model asked and answering, the end.
+    let runs = stream::iter((0..501).step_by(3)).map(|k| {
+        let user = user.clone();
+        tokio::spawn(async move { three_times_three(&user, [k, k + 1, k + 2], 165, 45).await })
+    });
+    let runs: Vec<()> = runs.buffer_unordered(40).map(|run| run.expect("a run")).collect().await;
+    println!("{} of 501 cuts on three devices among three answers in a row: each whole", runs.len() * 3);
+    assert_eq!(runs.len() * 3, 501);
 }
 
 /// The whole answers by `seq`, each checked against its pieces.
