@@ -46,7 +46,8 @@ async fn spell(trouble: &Trouble, dice: &mut Dice) -> usize {
     let (began, mut armed) = (Instant::now(), 1);
     while began.elapsed() < SPELL {
         match dice.between(0, 9) {
-            0..=3 => trouble.kill("agent", dice.between(100, 1500), 1).await,
+            // Several at once: a copy that finds its conversation at work ends soon and uses one up.
+            0..=3 => trouble.kill("agent", dice.between(100, 1500), 12).await,
             4..=6 => {
                 let status = dice.one_of(&[410, 429, 500]);
                 trouble.arm(json!({"kind": "management_status", "status": status, "times": 2})).await;
@@ -83,7 +84,7 @@ async fn records_three_times_dying_agents_and_failing_posts_leave_one_answer_eac
         .map(|talker| {
             let plan = (0..3).map(|n| {
                 let text = match dice.between(0, 1) {
-                    0 => "/tokens 40 40".to_owned(),
+                    0 => "/tokens 40 20".to_owned(),
                     _ => format!("{} number {n}", canary(talker.slug, seed)),
                 };
                 (text, dice.between(0, 3000))

@@ -19,6 +19,7 @@ use crate::trouble::Trouble;
 
 const HEALTHY: usize = 10;
 const ROUNDS: usize = 6;
+const MESSAGES_UNREAD: usize = 100;
 /// Longer than a healthy answer takes by far, shorter than the troubled one: the fault meets only that.
 const DIES_AFTER_MS: u64 = 4000;
 
@@ -54,11 +55,16 @@ async fn deaf(trouble: &Trouble) -> WebSocketStream<TcpStream> {
     let token = trouble.user().token;
     ws.send(Message::text(json!({"type": "auth", "token": token}).to_string())).await.expect("auth");
     sleep(Duration::from_secs(1)).await;
-    for _ in 0..4 {
-        // 3 MB each: more than kernel and gateway keep for it.
-        let message = json!({"type": "message", "content": "/tokens 400000 0"});
-        ws.send(Message::text(message.to_string())).await.expect("a message");
+    // Each comes back in the answer: some MB in all, more than kernel and gateway keep for it.
+    let message = json!({"type": "message", "content": "x".repeat(30_000)}).to_string();
+    for _ in 0..MESSAGES_UNREAD {
+        ws.send(Message::text(message.clone())).await.expect("a message");
+        // One by one: a hundred cold starts at once would be the machine's trouble, not the conversation's.
+        sleep(Duration::from_millis(15)).await;
     }
+    // And then small ones, one after another, until no more are taken.
+    let message = json!({"type": "message", "content": "/tokens 1000 60"}).to_string();
+    ws.send(Message::text(message)).await.expect("a message");
     ws
 }
 
@@ -110,8 +116,8 @@ async fn conversations_in_trouble_never_delay_another() {
     assert!(most < Duration::from_secs(2), "a healthy conversation waited {most:?}");
     drop(deaf);
     trouble.disarm().await;
-    let end = troubled[1].end_of(&dying, Duration::from_secs(120)).await;
-    println!("the dying one ended with {}", end["type"]);
+    troubled[1].cancel().await;
+    troubled[1].end_of(&dying, Duration::from_secs(60)).await;
     troubled[0].cancel().await;
     troubled[0].end_of(&hanging, Duration::from_secs(30)).await;
     trouble.drained(Duration::from_secs(120)).await;

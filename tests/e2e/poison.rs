@@ -103,7 +103,8 @@ async fn a_message_that_kills_every_invocation_ends_in_agent_failed_and_is_no_de
     let device = &trouble.devices(1).await[0];
     let dead_before = trouble.queued().await.dead;
     let errors_before = trouble.function("agent", "errors").await;
-    // Every invocation that lives longer than this dies; one that only tells the person lives less.
+    // Every invocation that lives longer than this dies: also the one that waits to tell the person until the push
+    // lease of the dead one before it has run out.
     trouble.kill("agent", 900, 1000).await;
     let id = device.said("/tokens 400 20").await;
     let began = Instant::now();

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use futures_util::StreamExt as _;
 use futures_util::stream;
 use serde_json::{Value, json};
+use tokio::sync::Barrier;
 
 use crate::client::{Ws, text_of};
 use crate::stack::{Stack, User};
@@ -17,8 +18,9 @@ async fn back(user: &User, session: &str, last_seq: i64) -> Ws {
     ws
 }
 
-/// One answer, cut after `cut` numbered frames and resumed; the number of numbered frames seen.
-async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> usize {
+/// One answer, cut after `cut` numbered frames and resumed; whether there were so many: a busy machine puts pieces
+/// together.
+async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> bool {
     let session = format!("cut-{}", uuid::Uuid::new_v4());
     let mut ws = back(user, &session, 0).await;
     let id = ws.say(&format!("/tokens {words} {rate}")).await;
@@ -30,6 +32,7 @@ async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> usize {
             break;
         }
     }
+    let cut_there = seen.len() == cut;
     // A message is sent when it is acknowledged.
     if !ws.frames.iter().any(|f| f["type"] == "ack") {
         ws.until(|f| f["type"] == "ack").await;
@@ -53,8 +56,11 @@ async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> usize {
     let expected: Vec<String> = (1..=words).map(|n| format!("w{n}")).collect();
     assert_eq!(pieces, expected.join(" "), "cut after {cut}");
     assert_eq!(text_of(end), pieces, "cut after {cut}");
-    seen.len()
+    cut_there
 }
+
+/// Answers that are longer and longer, until one has frames enough to be cut where it shall be.
+const LONGER: [usize; 4] = [1, 2, 4, 8];
 
 /// proves CHAT-09
 #[tokio::test]
@@ -63,13 +69,22 @@ async fn an_answer_of_500_frames_cut_after_every_frame_and_resumed_is_whole_501_
     // 500 words at 45 a second: a frame each, for pieces are put together only within 20 ms.
     let runs = stream::iter(0..=500).map(|cut| {
         let user = user.clone();
-        tokio::spawn(async move { cut_once(&user, cut, 500, 45).await })
+        tokio::spawn(async move {
+            for longer in LONGER {
+                if cut_once(&user, cut, 500 * longer, 45).await {
+                    return longer > 1;
+                }
+            }
+            panic!("no answer had {cut} frames");
+        })
     });
-    let frames: Vec<usize> = runs.buffer_unordered(60).map(|run| run.expect("a run")).collect().await;
-    assert_eq!(frames.len(), 501);
-    let most = frames.iter().max().copied().unwrap_or_default();
-    println!("501 of 501 runs of an answer of 500 frames whole; up to {most} numbered frames each");
-    assert!(most >= 450, "the answer came in {most} frames: too few to cut at each");
+    let again: Vec<bool> = runs.buffer_unordered(60).map(|run| run.expect("a run")).collect().await;
+    println!(
+        "{} of 501 runs of an answer of 500 frames whole, cut after each frame k = 0…500; {} needed a longer answer",
+        again.len(),
+        again.iter().filter(|again| **again).count()
+    );
+    assert_eq!(again.len(), 501);
 }
 
 /// proves CHAT-09, CHAT-10
@@ -104,8 +119,16 @@ async fn three_devices_that_are_cut_at_different_frames_tell_the_same_story_of_t
     assert!(stories.iter().all(|story| *story == stories[0]));
 }
 
-/// Three answers in a row seen by a device that is cut after `cut` numbered frames and comes back with what it has.
-async fn cut_among_three(mut ws: Ws, user: &User, session: &str, cut: usize) -> BTreeMap<i64, Value> {
+/// What a device saw of three answers in a row.
+struct Seen {
+    answers: BTreeMap<i64, Value>,
+    /// Whether there were frames enough to cut it where it was to be cut.
+    cut_there: bool,
+}
+
+/// Three answers in a row seen by a device that is cut after `cut` numbered frames and comes back with what it has: at
+/// once, or where `late`, when all has been said.
+async fn cut_among_three(mut ws: Ws, user: &User, session: &str, cut: usize, late: Option<&Barrier>) -> Seen {
     let ends = |seen: &[Value]| seen.iter().filter(|f| f["in_reply_to"].is_string()).count();
     let numbered = |f: &Value| f["seq"].is_i64();
     let mut seen: Vec<Value> = Vec::new();
@@ -119,7 +142,11 @@ async fn cut_among_three(mut ws: Ws, user: &User, session: &str, cut: usize) -> 
             }
         }
     }
+    let cut_there = seen.len() == cut;
     drop(ws.cut());
+    if let Some(late) = late {
+        late.wait().await;
+    }
     let last = seen.last().map_or(0, |f| f["seq"].as_i64().expect("a seq"));
     let mut ws = back(user, session, last).await;
     while ends(&seen) + ends(&ws.frames) < 3 {
@@ -131,11 +158,12 @@ async fn cut_among_three(mut ws: Ws, user: &User, session: &str, cut: usize) -> 
     assert!(seqs.windows(2).all(|w| w[0] < w[1]), "cut after {cut}: a frame came twice or out of order");
     let answers = whole(&seen);
     assert_eq!(answers.len(), 3, "cut after {cut}");
-    answers
+    Seen { answers, cut_there }
 }
 
-/// A conversation of three answers in a row on three devices, each cut somewhere else.
-async fn three_times_three(user: &User, cuts: [usize; 3], words: usize, rate: usize) {
+/// A conversation of three answers in a row on three devices, each cut somewhere else; whether all could be. The last
+/// device comes back when the others have seen all.
+async fn three_times_three(user: &User, cuts: [usize; 3], words: usize, rate: usize) -> bool {
     let session = format!("row-{}", uuid::Uuid::new_v4());
     let (mut sender, one, two) =
         (back(user, &session, 0).await, back(user, &session, 0).await, back(user, &session, 0).await);
@@ -145,14 +173,20 @@ async fn three_times_three(user: &User, cuts: [usize; 3], words: usize, rate: us
             assert!(sender.next().await.is_some(), "closed");
         }
     }
+    let said = Barrier::new(2);
     let (a, b, c) = tokio::join!(
-        cut_among_three(sender, user, &session, cuts[0]),
-        cut_among_three(one, user, &session, cuts[1]),
-        cut_among_three(two, user, &session, cuts[2]),
+        cut_among_three(sender, user, &session, cuts[0], None),
+        async {
+            let seen = cut_among_three(one, user, &session, cuts[1], None).await;
+            said.wait().await;
+            seen
+        },
+        cut_among_three(two, user, &session, cuts[2], Some(&said)),
     );
-    assert!(a == b && b == c, "cut after {cuts:?}: the devices differ");
+    assert!(a.answers == b.answers && b.answers == c.answers, "cut after {cuts:?}: the devices differ");
     let expected: Vec<String> = (1..=words).map(|n| format!("w{n}")).collect();
-    assert!(a.values().all(|end| text_of(end) == expected.join(" ")), "cut after {cuts:?}");
+    assert!(a.answers.values().all(|end| text_of(end) == expected.join(" ")), "cut after {cuts:?}");
+    a.cut_there && b.cut_there && c.cut_there
 }
 
 /// proves CHAT-09, CHAT-10
@@ -160,13 +194,25 @@ async fn three_times_three(user: &User, cuts: [usize; 3], words: usize, rate: us
 async fn three_answers_in_a_row_on_three_devices_cut_after_every_frame_are_whole_501_times() {
     let user = Stack::get().member("acme");
     // Three answers of 168 numbered frames each: 165 pieces, the model asked and answering, the end.
-    let runs = stream::iter((0..501).step_by(3)).map(|k| {
+    let runs = stream::iter((0..=500).step_by(3)).map(|k| {
         let user = user.clone();
-        tokio::spawn(async move { three_times_three(&user, [k, k + 1, k + 2], 165, 45).await })
+        tokio::spawn(async move {
+            for longer in LONGER {
+                if three_times_three(&user, [k, k + 1, k + 2], 165 * longer, 45).await {
+                    return longer > 1;
+                }
+            }
+            panic!("no answers had {k} frames");
+        })
     });
-    let runs: Vec<()> = runs.buffer_unordered(40).map(|run| run.expect("a run")).collect().await;
-    println!("{} of 501 cuts on three devices among three answers in a row: each whole", runs.len() * 3);
-    assert_eq!(runs.len() * 3, 501);
+    let again: Vec<bool> = runs.buffer_unordered(24).map(|run| run.expect("a run")).collect().await;
+    println!(
+        "{} of 501 cuts whole on three devices among three answers in a row, after each frame k = 0…500; {} \
+         conversations needed longer answers",
+        again.len() * 3,
+        again.iter().filter(|again| **again).count()
+    );
+    assert_eq!(again.len() * 3, 501);
 }
 
 /// The whole answers by `seq`, each checked against its pieces.
