@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
+use crate::device::Device;
 use crate::stack::Stack;
 use crate::trouble::{SHORT_LEASE_MS, Trouble};
 
@@ -40,6 +41,23 @@ async fn send(stack: &Stack, queue: &str, group: &str, body: &str) {
     sqs(stack, "SendMessage", message).await;
 }
 
+/// The FIFO group of a device's conversation.
+fn group(device: &Device) -> String {
+    format!("{}:{}", device.user.tenant, device.conversation())
+}
+
+/// The record of a message, as a copy of it would be.
+fn task(device: &Device, id: &str) -> String {
+    let (tenant, thread, user) = (&device.user.tenant, device.conversation(), &device.user.id);
+    let task = json!({
+        "v": 1, "task": "message", "epoch": 0, "id": id, "tenant_id": tenant, "channel": "web",
+        "channel_metadata": {"portal_user_id": user, "tenant_id": tenant, "conversation_id": thread},
+        "sender": {"user_id": user}, "content": "once", "timestamp": "2026-01-01T00:00:00Z",
+        "thread_id": thread, "reply_to": null, "context": null,
+    });
+    task.to_string()
+}
+
 /// Takes everything out of the dead-letter queue; the bodies.
 async fn empty_the_dead_letters(stack: &Stack) -> Vec<String> {
     let queue = stack.url("dlq_url");
@@ -66,12 +84,11 @@ async fn a_record_that_is_no_task_is_a_dead_letter_soon_and_its_group_goes_on() 
     let before = device.said("before").await;
     device.end_of(&before, Duration::from_secs(30)).await;
     let dead_before = trouble.queued().await.dead;
-    let group = format!("{}:{}", device.user.tenant, device.conversation());
     let poison =
         ["no JSON".to_owned(), json!({"v": 1}).to_string(), json!({"v": 99, "task": "message"}).to_string()];
     let sent = Instant::now();
     for body in &poison {
-        send(trouble.stack, "queue_url", &group, body).await;
+        send(trouble.stack, "queue_url", &group(device), body).await;
     }
     // Behind the poison, in the same group.
     let behind = device.said("behind the poison").await;
@@ -135,15 +152,7 @@ async fn a_dead_letter_that_is_redriven_is_answered_once_or_not_again() {
     let id = device.said("once").await;
     device.end_of(&id, Duration::from_secs(30)).await;
     empty_the_dead_letters(trouble.stack).await;
-    let (tenant, thread) = (device.user.tenant.clone(), device.conversation());
-    let task = json!({
-        "v": 1, "task": "message", "epoch": 0, "id": id, "tenant_id": tenant, "channel": "web",
-        "channel_metadata": {"portal_user_id": device.user.id, "tenant_id": tenant, "conversation_id": thread},
-        "sender": {"user_id": device.user.id}, "content": "once", "timestamp": "2026-01-01T00:00:00Z",
-        "thread_id": thread, "reply_to": null, "context": null,
-    });
-    let group = format!("{tenant}:{thread}");
-    send(trouble.stack, "dlq_url", &group, &task.to_string()).await;
+    send(trouble.stack, "dlq_url", &group(device), &task(device, &id)).await;
     let told = redrive(trouble.stack);
     assert!(told.contains(": 1 moved back"), "{told}");
     let drained = trouble.drained(Duration::from_secs(60)).await;
@@ -153,6 +162,28 @@ async fn a_dead_letter_that_is_redriven_is_answered_once_or_not_again() {
     let found = device.verify(&[(id, None), (then, None)], true).await;
     assert!(found.failed.is_empty());
     println!("a redriven record of an answered message: {told:?}; answered once still, nothing dead");
+}
+
+/// proves CHAT-12
+#[tokio::test]
+async fn a_record_that_comes_in_an_outage_is_held_by_one_invocation() {
+    let trouble = Trouble::deaths().await;
+    let device = &trouble.devices(1).await[0];
+    let id = device.said("once").await;
+    device.end_of(&id, Duration::from_secs(30)).await;
+    trouble.drained(Duration::from_secs(30)).await;
+    let before = trouble.function("agent", "invocations").await;
+    trouble.service("postgres", "stop").await;
+    send(trouble.stack, "queue_url", &group(device), &task(device, &id)).await;
+    let leases = Duration::from_millis(SHORT_LEASE_MS) * 3;
+    sleep(leases).await;
+    let invocations = trouble.function("agent", "invocations").await - before;
+    trouble.service("postgres", "start").await;
+    trouble.drained(Duration::from_secs(60)).await;
+    println!(
+        "a record that came while Postgres was away: {invocations} invocation(s) in {leases:?}, three leases"
+    );
+    assert_eq!(invocations, 1, "it came back, and would be a dead letter after 20 times");
 }
 
 /// What `make dlq-redrive` does; what it says.

@@ -9,6 +9,7 @@ use tokio::time::{Instant, sleep};
 use crate::client::{Rest, Ws, text_of};
 use crate::device::Device;
 use crate::dice::Dice;
+use crate::resume::MACHINE;
 use crate::stack::Stack;
 
 /// protocol: no piece comes later than this after a stop was accepted.
@@ -114,6 +115,7 @@ async fn stopped_after(pause: Duration, by_another: bool) -> Duration {
 /// proves CHAT-11
 #[tokio::test]
 async fn no_piece_comes_later_than_250_ms_after_a_stop_from_either_device() {
+    let _machine = MACHINE.lock().await;
     let mut dice = Dice::new();
     println!("seed {}", dice.seed);
     let runs = (0..STOPS).map(|n| (Duration::from_millis(dice.between(0, 1500)), n % 2 == 1));
