@@ -9,6 +9,7 @@ mod left;
 pub mod progress;
 pub mod prompt;
 
+use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -151,12 +152,16 @@ impl Agent {
         let up_to = (!record.rescue).then_some(task.message.id);
         // The record comes back when the lease ends, should this invocation die.
         let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
-        let (hidden, taken) = tokio::join!(
-            self.queue.set_visibility(&record.receipt_handle, seconds),
-            Patience::of(OUTAGE).retry(|| async {
-                self.db.begin(tenant).await?.take_lease(thread, up_to, self.limits.lease).await
-            })
-        );
+        let take = Patience::of(OUTAGE).retry(|| async {
+            self.db.begin(tenant).await?.take_lease(thread, up_to, self.limits.lease).await
+        });
+        let take = async {
+            tokio::select! {
+                taken = take => taken,
+                never = self.keep_hidden(record) => match never {},
+            }
+        };
+        let (hidden, taken) = tokio::join!(self.queue.set_visibility(&record.receipt_handle, seconds), take);
         if let Err(error) = hidden {
             tracing::warn!(%error, "the record's visibility could not be set");
         }
@@ -170,6 +175,18 @@ impl Agent {
             Err(error) => {
                 tracing::error!(%error, "the lease could not be asked for");
                 Disposition::Again(AFTER_OUTAGE)
+            }
+        }
+    }
+
+    /// Keeps the record invisible while the lease is asked for. In an outage that takes long: the record would come
+    /// back to one further invocation after the other, and be a dead letter after 20.
+    async fn keep_hidden(&self, record: &Record) -> Infallible {
+        let seconds = i32::try_from(self.limits.lease.as_secs().max(1)).unwrap_or(30);
+        loop {
+            sleep(self.limits.lease / 3).await;
+            if let Err(error) = self.queue.set_visibility(&record.receipt_handle, seconds).await {
+                tracing::warn!(%error, "the record's visibility could not be renewed");
             }
         }
     }
