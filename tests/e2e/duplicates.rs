@@ -107,11 +107,16 @@ async fn records_three_times_dying_agents_and_failing_posts_leave_one_answer_eac
             talker.device.look(|kept| kept.frames.iter().any(|came| came.frame.to_string().contains(&other)));
         assert!(!leaked, "seed {seed}: a text of another tenant");
     }
+    for id in &all.failed {
+        let attempts = trouble.stack.sql(&format!("SELECT attempts FROM turns WHERE id = '{id}'"));
+        let attempts: u32 = attempts.trim().parse().expect("a number");
+        assert!(attempts >= 5, "seed {seed}: a turn ended in agent_failed after {attempts} deaths");
+    }
     let drained = trouble.drained(PATIENCE).await;
     assert_eq!(drained.dead, dead_before, "seed {seed}: nothing may end in the dead-letter queue");
     println!(
         "seed {seed}: {faults} faults, every record 3 times, {} agents died: {} messages of {} conversations ended once \
-         each ({} in agent_failed), in order, in {:.1} s; {} answers begun anew, {} reconnects, {} gaps; queue drained, \
+         each ({} in agent_failed after five deaths), in order, in {:.1} s; {} answers begun anew, {} reconnects, {} gaps; queue drained, \
          dead letters 0",
         trouble.function("agent", "errors").await - errors_before,
         talkers.iter().map(|talker| talker.said.len()).sum::<usize>(),
