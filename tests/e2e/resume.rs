@@ -2,13 +2,21 @@
 
 use std::collections::BTreeMap;
 
-use futures_util::StreamExt as _;
-use futures_util::stream;
+use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream};
 use serde_json::{Value, json};
-use tokio::sync::{Barrier, Mutex};
+use tokio::sync::{Mutex, watch};
 
 use crate::client::{Ws, text_of};
 use crate::stack::{Stack, User};
+use crate::verify::words;
+
+/// Words a second: a frame each, for pieces are put together only within 20 ms.
+const RATE: usize = 45;
+/// Devices of a conversation: what an answer costs is shared, and all are cut at different frames of it.
+const DEVICES: usize = 10;
+/// Conversations at once: the machine shall not be behind, else there are fewer frames to cut at.
+const AT_ONCE: usize = 8;
 
 /// Who keeps the whole machine busy, or measures what it does when it is not, has it for himself.
 pub static MACHINE: Mutex<()> = Mutex::const_new(());
@@ -21,74 +29,140 @@ async fn back(user: &User, session: &str, last_seq: i64) -> Ws {
     ws
 }
 
-/// One answer, cut after `cut` numbered frames and resumed; whether there were so many: a busy machine puts pieces
-/// together.
-async fn cut_once(user: &User, cut: usize, words: usize, rate: usize) -> bool {
-    let session = format!("cut-{}", uuid::Uuid::new_v4());
-    let mut ws = back(user, &session, 0).await;
-    let id = ws.say(&format!("/tokens {words} {rate}")).await;
+/// What is said in a conversation, and to how many devices.
+#[derive(Clone, Copy)]
+struct Plan {
+    answers: usize,
+    /// Of each answer; each is a frame, unless the machine is behind and puts some together.
+    words: usize,
+    /// Every second device comes back only when all has been said.
+    late: bool,
+}
+
+/// What a device saw.
+struct Seen {
+    answers: BTreeMap<i64, Value>,
+    /// Whether there were frames enough to cut it where it was to be cut.
+    cut_there: bool,
+}
+
+/// Reads until `cut` numbered frames were seen, loses the connection, comes back with the last `seq` and sees the rest:
+/// no gap, no repeat, each answer whole.
+async fn cut_and_resumed(
+    mut ws: Ws,
+    user: &User,
+    session: &str,
+    cut: usize,
+    plan: Plan,
+    back_when: impl Future<Output = ()>,
+) -> Seen {
+    let numbered = |f: &Value| f["seq"].is_i64();
+    let ends = |seen: &[Value]| seen.iter().filter(|f| f["in_reply_to"].is_string()).count();
     let mut seen: Vec<Value> = Vec::new();
-    while seen.len() < cut {
-        let frame = ws.until(|f| f["seq"].is_i64()).await;
-        seen.push(frame.clone());
-        if frame["in_reply_to"] == json!(id) {
-            break;
+    while seen.len() < cut && ends(&seen) < plan.answers {
+        // The sender has read some of them while it waited for its acks.
+        let read = ws.frames.iter().filter(|f| numbered(f)).nth(seen.len()).cloned();
+        match read {
+            Some(frame) => seen.push(frame),
+            None => {
+                ws.until(numbered).await;
+            }
         }
     }
     let cut_there = seen.len() == cut;
-    // A message is sent when it is acknowledged.
-    if !ws.frames.iter().any(|f| f["type"] == "ack") {
-        ws.until(|f| f["type"] == "ack").await;
-    }
     drop(ws.cut());
+    back_when.await;
     let last = seen.last().map_or(0, |f| f["seq"].as_i64().expect("a seq"));
-    let mut ws = back(user, &session, last).await;
-    if !seen.iter().any(|f| f["in_reply_to"] == json!(id)) {
-        ws.end_of(&id).await;
+    let mut ws = back(user, session, last).await;
+    while ends(&seen) + ends(&ws.frames) < plan.answers {
+        ws.until(|f| f["in_reply_to"].is_string()).await;
     }
-    seen.extend(ws.frames.iter().filter(|f| f["seq"].is_i64()).cloned());
+    assert!(!ws.frames.iter().any(|f| f["code"] == "replay_gap"), "cut after {cut}: a gap");
+    seen.extend(ws.frames.into_iter().filter(numbered));
     let seqs: Vec<i64> = seen.iter().filter_map(|f| f["seq"].as_i64()).collect();
     assert!(seqs.windows(2).all(|w| w[0] < w[1]), "cut after {cut}: a frame came twice or out of order");
-    assert!(!ws.frames.iter().any(|f| f["code"] == "replay_gap"), "cut after {cut}: a gap");
-    let end = seen.iter().find(|f| f["in_reply_to"] == json!(id)).expect("the end");
-    let pieces: String = seen
-        .iter()
-        .filter(|f| f["streaming"] == true && f["message_id"] == end["message_id"])
-        .map(text_of)
-        .collect();
-    let expected: Vec<String> = (1..=words).map(|n| format!("w{n}")).collect();
-    assert_eq!(pieces, expected.join(" "), "cut after {cut}");
-    assert_eq!(text_of(end), pieces, "cut after {cut}");
-    cut_there
+    let answers = whole(&seen);
+    assert_eq!(answers.len(), plan.answers, "cut after {cut}");
+    Seen { answers, cut_there }
 }
 
-/// Answers that are longer and longer, until one has frames enough to be cut where it shall be.
-const LONGER: [usize; 4] = [1, 2, 4, 8];
+/// A conversation with a device for each cut; whether all were cut where they were to be.
+async fn cut_devices(user: &User, cuts: &[usize], plan: Plan) -> bool {
+    let session = format!("cut-{}", uuid::Uuid::new_v4());
+    let mut devices = Vec::new();
+    for _ in cuts {
+        devices.push(back(user, &session, 0).await);
+    }
+    for _ in 0..plan.answers {
+        let sender = &mut devices[0];
+        let id = sender.say(&format!("/tokens {} {RATE}", plan.words)).await;
+        while !sender.frames.iter().any(|f| f["type"] == "ack" && f["id"] == json!(id)) {
+            assert!(sender.next().await.is_some(), "closed");
+        }
+    }
+    let (told, said) = watch::channel(false);
+    let runs = devices.into_iter().zip(cuts).enumerate().map(|(n, (ws, cut))| {
+        let (mut said, told, session) = (said.clone(), told.clone(), &session);
+        async move {
+            let back_when = async {
+                if plan.late && n % 2 == 1 {
+                    said.wait_for(|said| *said).await.expect("the first device tells");
+                }
+            };
+            let seen = cut_and_resumed(ws, user, session, *cut, plan, back_when).await;
+            if n == 0 {
+                told.send_replace(true);
+            }
+            seen
+        }
+    });
+    let seen = join_all(runs).await;
+    assert!(seen.iter().all(|s| s.answers == seen[0].answers), "cut after {cuts:?}: the devices differ");
+    assert!(seen[0].answers.values().all(|end| text_of(end) == words(plan.words)), "cut after {cuts:?}");
+    seen.iter().all(|s| s.cut_there)
+}
+
+/// Cuts a device after each frame k = 0…500, some devices to a conversation.
+async fn cut_after_every_frame(plan: Plan) {
+    let user = Stack::get().member("acme");
+    let _machine = MACHINE.lock().await;
+    let all: Vec<usize> = (0..=500).collect();
+    let runs = stream::iter(all.chunks(DEVICES).map(<[usize]>::to_vec)).map(|cuts| {
+        let user = user.clone();
+        tokio::spawn(async move {
+            // Longer answers where a busy machine put so many pieces together that a cut was not reached.
+            for longer in [1, 2, 4, 8] {
+                let plan = Plan { words: plan.words * longer, ..plan };
+                if cut_devices(&user, &cuts, plan).await {
+                    return (cuts.len(), longer > 1);
+                }
+            }
+            panic!("no answers had {cuts:?} frames");
+        })
+    });
+    let cuts: Vec<(usize, bool)> =
+        runs.buffer_unordered(AT_ONCE).map(|run| run.expect("a run")).collect().await;
+    let whole: usize = cuts.iter().map(|(cuts, _)| cuts).sum();
+    println!(
+        "{whole} of 501 cuts, after each frame k = 0…500 of {} answer(s) in a row: whole, no gap, no repeat; {} \
+         conversations with {DEVICES} devices each, {} of them again with longer answers",
+        plan.answers,
+        cuts.len(),
+        cuts.iter().filter(|(_, again)| *again).count()
+    );
+    assert_eq!(whole, 501);
+}
 
 /// proves CHAT-09
 #[tokio::test]
 async fn an_answer_of_500_frames_cut_after_every_frame_and_resumed_is_whole_501_times() {
-    let user = Stack::get().member("acme");
-    let _machine = MACHINE.lock().await;
-    // 500 words at 45 a second: a frame each, for pieces are put together only within 20 ms.
-    let runs = stream::iter(0..=500).map(|cut| {
-        let user = user.clone();
-        tokio::spawn(async move {
-            for longer in LONGER {
-                if cut_once(&user, cut, 500 * longer, 45).await {
-                    return longer > 1;
-                }
-            }
-            panic!("no answer had {cut} frames");
-        })
-    });
-    let again: Vec<bool> = runs.buffer_unordered(60).map(|run| run.expect("a run")).collect().await;
-    println!(
-        "{} of 501 runs of an answer of 500 frames whole, cut after each frame k = 0…500; {} needed a longer answer",
-        again.len(),
-        again.iter().filter(|again| **again).count()
-    );
-    assert_eq!(again.len(), 501);
+    cut_after_every_frame(Plan { answers: 1, words: 560, late: false }).await;
+}
+
+/// proves CHAT-09, CHAT-10
+#[tokio::test]
+async fn three_answers_in_a_row_cut_after_every_frame_are_whole_on_every_device_501_times() {
+    cut_after_every_frame(Plan { answers: 3, words: 190, late: true }).await;
 }
 
 /// proves CHAT-09, CHAT-10
@@ -121,103 +195,6 @@ async fn three_devices_that_are_cut_at_different_frames_tell_the_same_story_of_t
     stories.push(whole(&sender.frames));
     assert_eq!(stories[0].len(), 3);
     assert!(stories.iter().all(|story| *story == stories[0]));
-}
-
-/// What a device saw of three answers in a row.
-struct Seen {
-    answers: BTreeMap<i64, Value>,
-    /// Whether there were frames enough to cut it where it was to be cut.
-    cut_there: bool,
-}
-
-/// Three answers in a row seen by a device that is cut after `cut` numbered frames and comes back with what it has: at
-/// once, or where `late`, when all has been said.
-async fn cut_among_three(mut ws: Ws, user: &User, session: &str, cut: usize, late: Option<&Barrier>) -> Seen {
-    let ends = |seen: &[Value]| seen.iter().filter(|f| f["in_reply_to"].is_string()).count();
-    let numbered = |f: &Value| f["seq"].is_i64();
-    let mut seen: Vec<Value> = Vec::new();
-    while seen.len() < cut && ends(&seen) < 3 {
-        // The sender has read some of them while it waited for its acks.
-        let read = ws.frames.iter().filter(|f| numbered(f)).nth(seen.len()).cloned();
-        match read {
-            Some(frame) => seen.push(frame),
-            None => {
-                ws.until(numbered).await;
-            }
-        }
-    }
-    let cut_there = seen.len() == cut;
-    drop(ws.cut());
-    if let Some(late) = late {
-        late.wait().await;
-    }
-    let last = seen.last().map_or(0, |f| f["seq"].as_i64().expect("a seq"));
-    let mut ws = back(user, session, last).await;
-    while ends(&seen) + ends(&ws.frames) < 3 {
-        ws.until(|f| f["in_reply_to"].is_string()).await;
-    }
-    assert!(!ws.frames.iter().any(|f| f["code"] == "replay_gap"), "cut after {cut}: a gap");
-    seen.extend(ws.frames.into_iter().filter(numbered));
-    let seqs: Vec<i64> = seen.iter().filter_map(|f| f["seq"].as_i64()).collect();
-    assert!(seqs.windows(2).all(|w| w[0] < w[1]), "cut after {cut}: a frame came twice or out of order");
-    let answers = whole(&seen);
-    assert_eq!(answers.len(), 3, "cut after {cut}");
-    Seen { answers, cut_there }
-}
-
-/// A conversation of three answers in a row on three devices, each cut somewhere else; whether all could be. The last
-/// device comes back when the others have seen all.
-async fn three_times_three(user: &User, cuts: [usize; 3], words: usize, rate: usize) -> bool {
-    let session = format!("row-{}", uuid::Uuid::new_v4());
-    let (mut sender, one, two) =
-        (back(user, &session, 0).await, back(user, &session, 0).await, back(user, &session, 0).await);
-    for _ in 0..3 {
-        let id = sender.say(&format!("/tokens {words} {rate}")).await;
-        while !sender.frames.iter().any(|f| f["type"] == "ack" && f["id"] == json!(id)) {
-            assert!(sender.next().await.is_some(), "closed");
-        }
-    }
-    let said = Barrier::new(2);
-    let (a, b, c) = tokio::join!(
-        cut_among_three(sender, user, &session, cuts[0], None),
-        async {
-            let seen = cut_among_three(one, user, &session, cuts[1], None).await;
-            said.wait().await;
-            seen
-        },
-        cut_among_three(two, user, &session, cuts[2], Some(&said)),
-    );
-    assert!(a.answers == b.answers && b.answers == c.answers, "cut after {cuts:?}: the devices differ");
-    let expected: Vec<String> = (1..=words).map(|n| format!("w{n}")).collect();
-    assert!(a.answers.values().all(|end| text_of(end) == expected.join(" ")), "cut after {cuts:?}");
-    a.cut_there && b.cut_there && c.cut_there
-}
-
-/// proves CHAT-09, CHAT-10
-#[tokio::test]
-async fn three_answers_in_a_row_on_three_devices_cut_after_every_frame_are_whole_501_times() {
-    let user = Stack::get().member("acme");
-    let _machine = MACHINE.lock().await;
-    // Three answers of 168 numbered frames each: 165 pieces, the model asked and answering, the end.
-    let runs = stream::iter((0..=500).step_by(3)).map(|k| {
-        let user = user.clone();
-        tokio::spawn(async move {
-            for longer in LONGER {
-                if three_times_three(&user, [k, k + 1, k + 2], 165 * longer, 45).await {
-                    return longer > 1;
-                }
-            }
-            panic!("no answers had {k} frames");
-        })
-    });
-    let again: Vec<bool> = runs.buffer_unordered(24).map(|run| run.expect("a run")).collect().await;
-    println!(
-        "{} of 501 cuts whole on three devices among three answers in a row, after each frame k = 0…500; {} \
-         conversations needed longer answers",
-        again.len() * 3,
-        again.iter().filter(|again| **again).count()
-    );
-    assert_eq!(again.len() * 3, 501);
 }
 
 /// The whole answers by `seq`, each checked against its pieces.
