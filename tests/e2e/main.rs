@@ -28,6 +28,7 @@ mod refusals;
 mod rest;
 mod resume;
 mod slack;
+mod slack_replies;
 mod stack;
 mod stop;
 mod tokens;

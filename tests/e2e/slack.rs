@@ -15,15 +15,45 @@ const BOT: &str = "U00FAKEBOT01";
 const THINKING: &str = "Thinking";
 
 /// Slack's side of an installation.
-struct Slack {
+pub struct Workspace {
     client: Client,
     stack: &'static Stack,
 }
 
-impl Slack {
+impl Workspace {
     fn new() -> Self {
+        Self::of(Stack::get())
+    }
+
+    pub fn of(stack: &'static Stack) -> Self {
         let config = ClientConfig { allow_plain: true, ..ClientConfig::default() };
-        Self { client: Client::new(config), stack: Stack::get() }
+        Self { client: Client::new(config), stack }
+    }
+
+    /// Tells the recorder how a next call ends.
+    pub async fn script(&self, script: &Value) {
+        self.on_script("POST", script.to_string()).await;
+    }
+
+    /// From here on calls succeed.
+    pub async fn unscript(&self) {
+        self.on_script("DELETE", String::new()).await;
+    }
+
+    async fn on_script(&self, method: &str, body: String) {
+        let url = format!("{}/_recorder/script", self.stack.url("recorder_url"));
+        let request =
+            http::Request::builder().method(method).uri(url).header("content-type", "application/json");
+        let request = request.body(Bytes::from(body)).expect("a request");
+        let answer = self.client.send(request).await.expect("an answer");
+        assert_eq!(answer.status.as_u16(), 204);
+    }
+
+    /// How many calls about a room did not succeed.
+    pub async fn failed_calls(&self, room: &str) -> usize {
+        let calls = self.calls().await;
+        let failed = |call: &&Value| call["args"]["channel"] == room && call["response"]["ok"] != true;
+        calls.iter().filter(failed).count()
     }
 
     fn secret(&self) -> &str {
@@ -70,7 +100,7 @@ impl Slack {
     }
 
     /// What stands in a room's threads: the texts by thread, put together from posts, edits and streams.
-    async fn threads(&self, room: &str) -> BTreeMap<String, Vec<String>> {
+    pub async fn threads(&self, room: &str) -> BTreeMap<String, Vec<String>> {
         let mut posts: BTreeMap<String, (String, String)> = BTreeMap::new();
         for call in self.calls().await {
             let (args, answer) = (&call["args"], &call["response"]);
@@ -149,7 +179,7 @@ fn event(room: &str, ts: &str, text: &str, more: &Value) -> Value {
         "authorizations": [{"team_id": "T00FAKE00AA", "user_id": BOT, "is_bot": true}]})
 }
 
-fn room() -> String {
+pub fn room() -> String {
     format!("C{}", uuid::Uuid::new_v4().simple().to_string().to_uppercase().get(..12).expect("letters"))
 }
 
@@ -160,7 +190,7 @@ fn mention(text: &str) -> String {
 /// proves SLACK-01
 #[tokio::test]
 async fn only_what_slack_signed_is_heard() {
-    let slack = Slack::new();
+    let slack = Workspace::new();
     let challenge = json!({"type": "url_verification", "challenge": "abc-123"}).to_string();
     let room = room();
     let body = event(&room, &new_ts(), &mention("hi"), &json!({})).to_string();
@@ -184,7 +214,7 @@ async fn only_what_slack_signed_is_heard() {
 /// proves SLACK-03
 #[tokio::test]
 async fn an_unknown_workspace_and_what_is_not_understood_are_answered_200_and_dropped() {
-    let slack = Slack::new();
+    let slack = Workspace::new();
     let room = room();
     let mut stranger = event(&room, &new_ts(), &mention("hi"), &json!({}));
     stranger["team_id"] = json!("T00UNKNOWN0");
@@ -200,7 +230,7 @@ async fn an_unknown_workspace_and_what_is_not_understood_are_answered_200_and_dr
 /// proves SLACK-02, SLACK-04, SLACK-07, CHAN-05
 #[tokio::test]
 async fn a_mention_is_answered_once_in_its_thread_whatever_comes_again() {
-    let slack = Slack::new();
+    let slack = Workspace::new();
     let (room, ts) = (room(), new_ts());
     let first = event(&room, &ts, &mention("what is kiwi?"), &json!({}));
     let as_message =
@@ -225,7 +255,7 @@ async fn a_mention_is_answered_once_in_its_thread_whatever_comes_again() {
 /// proves SLACK-01, SLACK-04
 #[tokio::test]
 async fn what_a_model_writes_can_ping_nobody_and_a_long_answer_is_cut_into_parts() {
-    let slack = Slack::new();
+    let slack = Workspace::new();
     let (room, ts) = (room(), new_ts());
     // The development model repeats what it is told: entities arrive as Slack escapes them.
     let text = mention("say &lt;!channel&gt; &amp; &lt;@U12345678&gt;");
@@ -285,7 +315,7 @@ async fn captured_events_in_order_shuffled_and_twice_are_each_answered_once_in_t
         println!("the captures are not here: nothing was replayed");
         return;
     };
-    let slack = Slack::new();
+    let slack = Workspace::new();
     for (n, shuffled) in [(0_u64, false), (1, true), (2, true)] {
         let mut events: Vec<Value> = captures.iter().chain(&captures).cloned().collect();
         events.sort_by_key(|event| event["event"]["ts"].as_str().unwrap_or_default().to_owned());
@@ -338,7 +368,7 @@ async fn captured_events_in_order_shuffled_and_twice_are_each_answered_once_in_t
 /// proves SLACK-06, OPS-04
 #[tokio::test]
 async fn no_token_and_no_secret_is_in_any_log() {
-    let slack = Slack::new();
+    let slack = Workspace::new();
     let (room, ts) = (room(), new_ts());
     assert_eq!(slack.deliver(&event(&room, &ts, &mention("hello"), &json!({}))).await, 200);
     slack.until(&room, |threads| threads.get(&ts).is_some_and(|texts| !texts[0].contains(THINKING))).await;

@@ -160,10 +160,6 @@ pub trait Channel: Send + Sync {
     /// Posts the placeholder into the thread, within `limit`.
     fn announce<'a>(&'a self, to: &'a Addressee, limit: Duration) -> BoxFuture<'a, Announced>;
 
-    /// The journal's first state where nobody knows whether a placeholder was posted: kept before
-    /// [`announce`](Self::announce), for whoever comes after a death in it.
-    fn unsure(&self) -> String;
-
     /// Takes the placeholder back; `posts` is what [`announce`](Self::announce) returned. One that is not there is
     /// no error.
     ///

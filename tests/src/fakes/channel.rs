@@ -11,7 +11,6 @@ use konstruct_ports::{
 use uuid::Uuid;
 
 const THINKING: &str = r#"{"placeholder":"there"}"#;
-const UNSURE: &str = r#"{"placeholder":"unsure"}"#;
 const ABSENT: &str = r#"{"placeholder":"none"}"#;
 
 /// What stands in the thread for one message.
@@ -98,10 +97,6 @@ impl Channel for FakeChannel {
             self.with(to, |thread| thread.placeholder = true);
             Announced { posts: THINKING.to_owned(), outcome: Ok(()) }
         })
-    }
-
-    fn unsure(&self) -> String {
-        UNSURE.to_owned()
     }
 
     fn retract<'a>(

@@ -95,10 +95,6 @@ impl Channel for Slack {
         })
     }
 
-    fn unsure(&self) -> String {
-        Posts { placeholder: Placeholder::Unsure, ..Posts::default() }.to_json()
-    }
-
     fn retract<'a>(
         &'a self,
         to: &'a Addressee,

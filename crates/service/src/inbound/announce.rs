@@ -102,26 +102,22 @@ async fn show_typing(connections: &Connections, message: &InboundMessage) {
     }
 }
 
-/// The placeholder's id is noted at once, for a copy that comes after a crash before it is stored.
+/// The placeholder's id is noted at once, for a copy that comes after a crash before it is stored. Where not even that
+/// was done, there is no journal, and the channel looks for one by itself.
 async fn post_placeholder(
     connections: &Connections,
     arrival: &Arrival,
     to: &Addressee,
     message: &InboundMessage,
 ) -> String {
-    let note = async |posts: &str| {
-        let noted = connections.redis.note_placeholder(message.tenant_id, message.id, posts).await;
-        if let Err(error) = noted {
-            tracing::warn!(%error, "a placeholder could not be noted");
-        }
-    };
-    // Before it is posted: who dies meanwhile leaves word that there may be one.
-    note(&arrival.channel.unsure()).await;
     let announced = arrival.channel.announce(to, POSTED_WITHIN).await;
     if let Err(error) = announced.outcome {
         tracing::warn!(%error, "a placeholder could not be posted");
     }
-    note(&announced.posts).await;
+    let noted = connections.redis.note_placeholder(message.tenant_id, message.id, &announced.posts).await;
+    if let Err(error) = noted {
+        tracing::warn!(%error, "a placeholder could not be noted");
+    }
     announced.posts
 }
 
