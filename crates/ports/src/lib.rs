@@ -1,12 +1,17 @@
-//! Traits for what cannot run on a developer's machine: AWS, the language model providers, the clock and
-//! randomness. No implementation lives here, and nothing that runs locally (Postgres, Redis) has a trait.
+//! Traits for what cannot run on a developer's machine: AWS, the language model providers, other companies' chats, the
+//! clock and randomness. No implementation lives here, and nothing that runs locally (Postgres, Redis) has a trait.
 
+pub mod channel;
 pub mod clock;
 pub mod gateway;
 pub mod ids;
 pub mod language_model;
 pub mod queue;
 
+pub use channel::{
+    Addressee, Announced, Channel, ChannelError, ChannelReply, ChannelToken, Final, JournalError,
+    PostJournal, ReplyTo,
+};
 pub use clock::Clock;
 pub use gateway::{ConnectionGateway, PostOutcome};
 pub use ids::Ids;
