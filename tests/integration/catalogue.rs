@@ -249,9 +249,14 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
     let written = "SELECT table_name::text FROM information_schema.role_table_grants
         WHERE grantee IN ('konstruct_directory', 'konstruct_platform') AND privilege_type <> 'SELECT'";
     assert_eq!(list(&app, written).await, [""; 0]);
-    let config = "SELECT grantee::text FROM information_schema.column_privileges WHERE privilege_type = 'SELECT'
+    let config =
+        "SELECT grantee::text FROM information_schema.column_privileges WHERE privilege_type = 'SELECT'
         AND table_name = 'channel_connections' AND column_name = 'config' AND grantee <> 'konstruct_owner'";
-    assert_eq!(list(&app, config).await, ["konstruct_channels"], "who calls a channel reads its sealed secrets");
+    assert_eq!(
+        list(&app, config).await,
+        ["konstruct_channels"],
+        "who calls a channel reads its sealed secrets"
+    );
 }
 
 /// proves TEN-04

@@ -5,8 +5,10 @@ pub mod channel;
 pub mod clock;
 pub mod gateway;
 pub mod ids;
+pub mod installer;
 pub mod language_model;
 pub mod queue;
+pub mod secrets;
 
 pub use channel::{
     Addressee, Announced, Channel, ChannelError, ChannelReply, ChannelToken, Final, JournalError,
@@ -15,11 +17,13 @@ pub use channel::{
 pub use clock::Clock;
 pub use gateway::{ConnectionGateway, PostOutcome};
 pub use ids::Ids;
+pub use installer::{InstallError, Installed, Installer};
 pub use language_model::{
     LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, PromptRole, StopReason,
     TokenUsage,
 };
 pub use queue::{QueueError, TaskQueue};
+pub use secrets::{DataKey, DataKeys, KeyError, SealedDataKey, SecretContext};
 
 /// A boxed future, so that these traits can be used as `dyn`.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;
