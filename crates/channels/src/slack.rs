@@ -3,6 +3,7 @@
 
 pub mod api;
 pub mod event;
+pub mod install;
 pub mod mrkdwn;
 pub mod normalise;
 pub mod place;

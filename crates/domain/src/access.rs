@@ -72,8 +72,10 @@ pub enum Access {
     Read,
     /// Write a message, make or reset a conversation.
     Write,
-    /// What only a tenant admin (or, for notices, a platform admin) may do.
+    /// What only a tenant admin or a platform admin may do.
     Administer,
+    /// What only an admin of the tenant itself may do: changing its links to channels.
+    Manage,
 }
 
 /// Refused: `forbidden`.
@@ -96,9 +98,10 @@ pub enum Denied {
 /// Why not.
 pub fn in_tenant(caller: &Principal, membership: Membership, access: Access) -> Result<(), Denied> {
     match (access, membership) {
-        (Access::Administer, Some(TenantRole::Admin)) | (Access::Read | Access::Write, Some(_)) => Ok(()),
+        (Access::Administer | Access::Manage, Some(TenantRole::Admin))
+        | (Access::Read | Access::Write, Some(_)) => Ok(()),
         (Access::Read | Access::Administer, _) if caller.is_platform_admin() => Ok(()),
-        (Access::Administer, Some(TenantRole::Member)) => Err(Denied::NotAnAdmin),
+        (Access::Administer | Access::Manage, Some(TenantRole::Member)) => Err(Denied::NotAnAdmin),
         (_, None) => Err(Denied::NotAMember),
     }
 }
@@ -142,7 +145,7 @@ mod tests {
     /// proves CHAT-04
     #[test]
     fn the_rbac_table_holds_row_by_row() {
-        use Access::{Administer, Read, Write};
+        use Access::{Administer, Manage, Read, Write};
         let rows = [
             (Role::TenantMember, None, Read, Err(Denied::NotAMember)),
             (Role::TenantAdmin, None, Administer, Err(Denied::NotAMember)),
@@ -151,6 +154,10 @@ mod tests {
             (Role::TenantMember, Some(TenantRole::Member), Write, Ok(())),
             (Role::PlatformAdmin, None, Read, Ok(())),
             (Role::PlatformAdmin, None, Administer, Ok(())),
+            (Role::TenantMember, Some(TenantRole::Admin), Manage, Ok(())),
+            (Role::TenantAdmin, Some(TenantRole::Member), Manage, Err(Denied::NotAnAdmin)),
+            (Role::PlatformAdmin, None, Manage, Err(Denied::NotAMember)),
+            (Role::PlatformAdmin, Some(TenantRole::Member), Manage, Err(Denied::NotAnAdmin)),
             (Role::PlatformAdmin, None, Write, Err(Denied::NotAMember)),
             (Role::PlatformAdmin, Some(TenantRole::Member), Write, Ok(())),
         ];

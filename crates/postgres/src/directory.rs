@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use konstruct_domain::{ConversationId, Epoch, MessageId, TenantId};
+use konstruct_domain::{Channel, ConversationId, Epoch, MessageId, TenantId};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -42,6 +42,22 @@ impl TenantPool {
             .await?;
         let Some(row) = rows.first() else { return Ok(None) };
         Ok(get::<Option<Uuid>>(row, "tenant_id")?.map(TenantId))
+    }
+
+    /// Whose active installation a workspace is, and its id; of several the first.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn installation(
+        &self,
+        channel: Channel,
+        workspace_id: &str,
+    ) -> Result<Option<(TenantId, Uuid)>, DbError> {
+        const SQL: &str = "SELECT tenant_id, id FROM directory.installation($1, $2)";
+        let client = self.raw().await?;
+        let rows =
+            client.query_typed(SQL, &[(&channel.as_str(), Type::TEXT), (&workspace_id, Type::TEXT)]).await?;
+        rows.first().map(|row| Ok((TenantId(get(row, "tenant_id")?), get(row, "id")?))).transpose()
     }
 
     /// Turns that are due and have waited for longer than `age`, oldest first (the janitor's list).

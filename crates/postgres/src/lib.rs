@@ -36,6 +36,7 @@ pub mod agents;
 pub mod conversations;
 pub mod directory;
 pub mod error;
+pub mod installations;
 pub mod lease;
 pub mod members;
 pub mod messages;
