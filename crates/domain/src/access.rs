@@ -65,6 +65,19 @@ impl Principal {
 /// What the database says of a caller in a tenant: `None` is no member.
 pub type Membership = Option<TenantRole>;
 
+/// What an admin of the tenant itself may do and nobody else: a platform admin reads a tenant's links to channels, and
+/// does not make or remove them.
+///
+/// # Errors
+/// Why not.
+pub const fn manages(membership: Membership) -> Result<(), Denied> {
+    match membership {
+        Some(TenantRole::Admin) => Ok(()),
+        Some(TenantRole::Member) => Err(Denied::NotAnAdmin),
+        None => Err(Denied::NotAMember),
+    }
+}
+
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -74,8 +87,6 @@ pub enum Access {
     Write,
     /// What only a tenant admin or a platform admin may do.
     Administer,
-    /// What only an admin of the tenant itself may do: changing its links to channels.
-    Manage,
 }
 
 /// Refused: `forbidden`.
@@ -98,10 +109,9 @@ pub enum Denied {
 /// Why not.
 pub fn in_tenant(caller: &Principal, membership: Membership, access: Access) -> Result<(), Denied> {
     match (access, membership) {
-        (Access::Administer | Access::Manage, Some(TenantRole::Admin))
-        | (Access::Read | Access::Write, Some(_)) => Ok(()),
+        (Access::Administer, Some(TenantRole::Admin)) | (Access::Read | Access::Write, Some(_)) => Ok(()),
         (Access::Read | Access::Administer, _) if caller.is_platform_admin() => Ok(()),
-        (Access::Administer | Access::Manage, Some(TenantRole::Member)) => Err(Denied::NotAnAdmin),
+        (Access::Administer, Some(TenantRole::Member)) => Err(Denied::NotAnAdmin),
         (_, None) => Err(Denied::NotAMember),
     }
 }
@@ -145,7 +155,7 @@ mod tests {
     /// proves CHAT-04
     #[test]
     fn the_rbac_table_holds_row_by_row() {
-        use Access::{Administer, Manage, Read, Write};
+        use Access::{Administer, Read, Write};
         let rows = [
             (Role::TenantMember, None, Read, Err(Denied::NotAMember)),
             (Role::TenantAdmin, None, Administer, Err(Denied::NotAMember)),
@@ -154,10 +164,6 @@ mod tests {
             (Role::TenantMember, Some(TenantRole::Member), Write, Ok(())),
             (Role::PlatformAdmin, None, Read, Ok(())),
             (Role::PlatformAdmin, None, Administer, Ok(())),
-            (Role::TenantMember, Some(TenantRole::Admin), Manage, Ok(())),
-            (Role::TenantAdmin, Some(TenantRole::Member), Manage, Err(Denied::NotAnAdmin)),
-            (Role::PlatformAdmin, None, Manage, Err(Denied::NotAMember)),
-            (Role::PlatformAdmin, Some(TenantRole::Member), Manage, Err(Denied::NotAnAdmin)),
             (Role::PlatformAdmin, None, Write, Err(Denied::NotAMember)),
             (Role::PlatformAdmin, Some(TenantRole::Member), Write, Ok(())),
         ];
@@ -168,6 +174,13 @@ mod tests {
                 "{role:?} {membership:?} {access:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_an_admin_of_the_tenant_itself_manages_it() {
+        assert_eq!(manages(Some(TenantRole::Admin)), Ok(()));
+        assert_eq!(manages(Some(TenantRole::Member)), Err(Denied::NotAnAdmin));
+        assert_eq!(manages(None), Err(Denied::NotAMember));
     }
 
     /// proves CHAT-04

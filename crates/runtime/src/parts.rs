@@ -4,12 +4,14 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_aws::{AwsCredentials, AwsRoots, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_aws::{AwsCredentials, AwsRoots, KmsKeys, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_channels::slack::api::SlackApi;
 use konstruct_http::{Client, ClientConfig, Roots};
 use konstruct_llm::{OpenAi, OpenAiConfig, Pool, PoolConfig};
 use konstruct_ports::LanguageModel;
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_redis::Redis;
+use konstruct_secrets::{LocalKeys, Secrets};
 use konstruct_service::Connections;
 
 use crate::auth::{Keys, Verifier};
@@ -17,7 +19,7 @@ use crate::config::{optional, required};
 use crate::jwks::{HttpJwks, Jwks};
 use crate::start::StartError;
 
-/// Postgres as `konstruct_app`.
+/// Postgres as `konstruct_app`; in a function that opens or seals secrets as `konstruct_channels`.
 pub(crate) fn db(size: usize) -> Result<TenantPool, StartError> {
     Ok(TenantPool::new(&required("DATABASE_URL")?, size)?)
 }
@@ -56,6 +58,28 @@ pub(crate) fn connections(sdk: &Sdk) -> Result<Connections, StartError> {
 /// A queue by the variable that names it.
 pub(crate) fn queue(sdk: &Sdk, url: &'static str) -> Result<SqsQueue, StartError> {
     Ok(SqsQueue::new(sdk, required(url)?, optional("AWS_ENDPOINT_URL_SQS").as_deref()))
+}
+
+/// What seals and opens tenants' secrets: a KMS key, or on a developer's machine a key of its own. The local one refuses
+/// to exist in Lambda, which does not set `AWS_SAM_LOCAL`: SAM and the local stack do.
+pub(crate) fn secrets() -> Result<Secrets, StartError> {
+    if let Some(key_id) = optional("SECRETS_KMS_KEY_ID") {
+        let keys = KmsKeys::new(&sdk()?, key_id, optional("AWS_ENDPOINT_URL_KMS").as_deref());
+        return Ok(Secrets::new(Arc::new(keys)));
+    }
+    let Some(key) = optional("SECRETS_KEY") else {
+        return Err(StartError("the environment variable SECRETS_KMS_KEY_ID is not set".to_owned()));
+    };
+    let is_local = optional("AWS_SAM_LOCAL").as_deref() == Some("true");
+    let keys = LocalKeys::new(&key, is_local).map_err(|error| StartError(error.to_string()))?;
+    Ok(Secrets::new(Arc::new(keys)))
+}
+
+/// Slack's Web API.
+pub(crate) fn slack() -> Result<SlackApi, StartError> {
+    let base_url = required("SLACK_API_BASE_URL")?;
+    let client = http_client(base_url.starts_with("http://"));
+    SlackApi::new(client, &base_url).map_err(|error| StartError(error.to_string()))
 }
 
 /// The one outbound HTTP client.

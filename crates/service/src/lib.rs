@@ -7,6 +7,7 @@ pub mod delivery;
 pub mod error;
 pub mod failpoint;
 pub mod inbound;
+pub mod installations;
 pub mod janitor;
 pub mod notices;
 pub mod patience;
