@@ -99,10 +99,6 @@ impl Sdk {
     /// id, a standard one may then arrive twice).
     #[expect(clippy::disallowed_methods, reason = "the one home of the SDK's clients")]
     pub(crate) fn sqs(&self, endpoint_url: Option<&str>) -> aws_sdk_sqs::Client {
-        let retries = RetryConfig::standard()
-            .with_max_attempts(3)
-            .with_initial_backoff(RETRY_WAIT)
-            .with_max_backoff(RETRY_WAIT_MAX);
         let mut config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(self.region.clone())
@@ -110,10 +106,27 @@ impl Sdk {
             .http_client(self.http.clone())
             .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
             .timeout_config(timeouts(Duration::from_secs(2)))
-            .retry_config(retries);
+            .retry_config(retries());
         config.set_endpoint_url(endpoint_url.map(str::to_owned));
         config.set_app_name(AppName::new("konstruct").ok());
         aws_sdk_sqs::Client::from_conf(config.build())
+    }
+
+    /// A client for KMS; `endpoint_url` replaces AWS's own. Each attempt has 2 s, and up to 2 retries: what it is
+    /// asked may be asked twice.
+    #[expect(clippy::disallowed_methods, reason = "the one home of the SDK's clients")]
+    pub(crate) fn kms(&self, endpoint_url: Option<&str>) -> aws_sdk_kms::Client {
+        let mut config = aws_sdk_kms::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(timeouts(Duration::from_secs(2)))
+            .retry_config(retries());
+        config.set_endpoint_url(endpoint_url.map(str::to_owned));
+        config.set_app_name(AppName::new("konstruct").ok());
+        aws_sdk_kms::Client::from_conf(config.build())
     }
 
     /// A client for the Management API of one stage. It repeats nothing: only the caller knows what a post that
@@ -135,6 +148,13 @@ impl Sdk {
             .endpoint_url(endpoint_url.trim_end_matches('/'));
         aws_sdk_apigatewaymanagement::Client::from_conf(config.build())
     }
+}
+
+fn retries() -> RetryConfig {
+    RetryConfig::standard()
+        .with_max_attempts(3)
+        .with_initial_backoff(RETRY_WAIT)
+        .with_max_backoff(RETRY_WAIT_MAX)
 }
 
 /// The limit on connecting is the same for all clients, because connections are shared between equal ones only.
@@ -174,6 +194,7 @@ mod tests {
     fn clients_are_built_without_a_runtime_and_all_roots_parse() {
         // The SDK reads the roots here, and panics on one that it cannot read.
         sdk(AwsRoots::CompiledIn).sqs(None);
+        sdk(AwsRoots::CompiledIn).kms(None);
         sdk(AwsRoots::CompiledIn).management("https://a.example/stage", Duration::from_secs(5));
         assert_eq!(String::from_utf8_lossy(AMAZON_ROOTS).matches("BEGIN CERTIFICATE").count(), 6);
     }

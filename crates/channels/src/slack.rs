@@ -4,6 +4,7 @@
 pub mod adapter;
 pub mod api;
 pub mod event;
+pub mod install;
 pub mod mrkdwn;
 pub mod normalise;
 pub mod place;

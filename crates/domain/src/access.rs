@@ -65,6 +65,19 @@ impl Principal {
 /// What the database says of a caller in a tenant: `None` is no member.
 pub type Membership = Option<TenantRole>;
 
+/// What an admin of the tenant itself may do and nobody else: a platform admin reads a tenant's links to channels, and
+/// does not make or remove them.
+///
+/// # Errors
+/// Why not.
+pub const fn manages(membership: Membership) -> Result<(), Denied> {
+    match membership {
+        Some(TenantRole::Admin) => Ok(()),
+        Some(TenantRole::Member) => Err(Denied::NotAnAdmin),
+        None => Err(Denied::NotAMember),
+    }
+}
+
 /// What somebody wants to do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
@@ -72,7 +85,7 @@ pub enum Access {
     Read,
     /// Write a message, make or reset a conversation.
     Write,
-    /// What only a tenant admin (or, for notices, a platform admin) may do.
+    /// What only a tenant admin or a platform admin may do.
     Administer,
 }
 
@@ -161,6 +174,13 @@ mod tests {
                 "{role:?} {membership:?} {access:?}"
             );
         }
+    }
+
+    #[test]
+    fn only_an_admin_of_the_tenant_itself_manages_it() {
+        assert_eq!(manages(Some(TenantRole::Admin)), Ok(()));
+        assert_eq!(manages(Some(TenantRole::Member)), Err(Denied::NotAnAdmin));
+        assert_eq!(manages(None), Err(Denied::NotAMember));
     }
 
     /// proves CHAT-04

@@ -5,6 +5,7 @@ pub mod channel;
 pub mod clock;
 pub mod gateway;
 pub mod ids;
+pub mod installer;
 pub mod language_model;
 pub mod queue;
 pub mod secrets;
@@ -16,6 +17,7 @@ pub use channel::{
 pub use clock::Clock;
 pub use gateway::{ConnectionGateway, PostOutcome};
 pub use ids::Ids;
+pub use installer::{InstallError, Installed, Installer};
 pub use language_model::{
     LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, PromptRole, StopReason,
     TokenUsage,

@@ -44,6 +44,22 @@ impl TenantPool {
         Ok(get::<Option<Uuid>>(row, "tenant_id")?.map(TenantId))
     }
 
+    /// Whose active installation a workspace is, and its id; of several the first.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn installation(
+        &self,
+        channel: Channel,
+        workspace_id: &str,
+    ) -> Result<Option<(TenantId, Uuid)>, DbError> {
+        const SQL: &str = "SELECT tenant_id, id FROM directory.installation($1, $2)";
+        let client = self.raw().await?;
+        let rows =
+            client.query_typed(SQL, &[(&channel.as_str(), Type::TEXT), (&workspace_id, Type::TEXT)]).await?;
+        rows.first().map(|row| Ok((TenantId(get(row, "tenant_id")?), get(row, "id")?))).transpose()
+    }
+
     /// Turns that are due and have waited for longer than `age`, oldest first (the janitor's list).
     ///
     /// # Errors
@@ -64,22 +80,5 @@ impl TenantPool {
                 })
             })
             .collect()
-    }
-
-    /// Whose a channel's workspace is, and the row of its installation. Never answered from memory: an installation
-    /// that is removed is gone at once.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn installation(
-        &self,
-        channel: Channel,
-        workspace: &str,
-    ) -> Result<Option<(TenantId, Uuid)>, DbError> {
-        const SQL: &str = "SELECT tenant_id, id FROM directory.installation($1, $2)";
-        let client = self.raw().await?;
-        let rows =
-            client.query_typed(SQL, &[(&channel.as_str(), Type::TEXT), (&workspace, Type::TEXT)]).await?;
-        rows.first().map(|row| Ok((TenantId(get(row, "tenant_id")?), get(row, "id")?))).transpose()
     }
 }

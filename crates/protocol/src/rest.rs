@@ -1,6 +1,6 @@
 //! Bodies of the REST endpoints (protocol.md section 3). Statuses and headers are not decided here.
 
-use konstruct_domain::{AgentId, ConversationId, MessageId, SessionId, TenantId, UserId};
+use konstruct_domain::{AgentId, Channel, ConversationId, MessageId, SessionId, TenantId, UserId};
 use serde::Serialize;
 use time::OffsetDateTime;
 use utoipa::ToSchema;
@@ -114,6 +114,36 @@ pub struct AgentSummary {
     pub name: String,
     pub role: String,
     pub is_active: bool,
+}
+
+/// Whether a link to a channel is in use.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ChannelStatus {
+    /// Messages come and go.
+    Active,
+    /// It was removed, here or on the channel; its secrets are gone.
+    Removed,
+}
+
+/// A line of `GET /api/portal/channels`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct ChannelConnection {
+    pub id: uuid::Uuid,
+    #[schema(value_type = String)]
+    pub channel: Channel,
+    pub workspace_id: String,
+    pub status: ChannelStatus,
+    #[serde(with = "time::serde::rfc3339")]
+    pub created_at: OffsetDateTime,
+}
+
+/// The answer of `GET /slack/install`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+pub struct InstallPage {
+    /// Slack's page, where the person agrees. Good for ten minutes and once.
+    pub url: String,
 }
 
 /// The answer of `POST /notices`.

@@ -88,6 +88,12 @@ impl Key {
         Self::new(tenant, "cancel", &[&conversation.to_string()])
     }
 
+    /// `{t}:{channel}_install:{nonce}`: who began an installation.
+    #[must_use]
+    pub fn install(tenant: TenantId, channel: Channel, nonce: &str) -> Self {
+        Self::new(tenant, &format!("{}_install", channel.as_str()), &[nonce])
+    }
+
     /// `{t}:memory:short:{agent_id}:{user_id}:{thread_id}`; no user: a thread of several people.
     #[must_use]
     pub fn memory(tenant: TenantId, agent: AgentId, user: Option<UserId>, thread: ConversationId) -> Self {
@@ -162,6 +168,7 @@ mod tests {
         assert_eq!(Key::rate_limit(T, Channel::Web).as_str(), format!("{t}:ratelimit:web"));
         assert_eq!(Key::dedup(T, MessageId(C.0)).as_str(), format!("{t}:dedup:{c}"));
         assert_eq!(Key::frames(T, C).as_str(), format!("{t}:frames:{c}"));
+        assert_eq!(Key::install(T, Channel::Slack, "a:b").as_str(), format!("{t}:slack_install:a%3Ab"));
         assert_eq!(Key::response(T, C).as_str(), format!("{t}:webchat:response:{c}"));
         assert_eq!(Key::memory(T, agent, None, C).as_str(), format!("{t}:memory:short:{agent}:_:{c}"));
         assert_eq!(Key::engaged(T, C).as_str(), format!("{t}:engaged:{c}"));

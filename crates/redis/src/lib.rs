@@ -7,6 +7,7 @@ pub mod client;
 pub mod connections;
 pub mod error;
 pub mod frame_log;
+pub mod install;
 pub mod key;
 pub mod live;
 pub mod memory;

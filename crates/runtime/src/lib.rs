@@ -17,6 +17,8 @@ mod websocket;
 
 pub mod agent;
 pub mod agents_list;
+pub mod channels_list;
+pub mod channels_remove;
 pub mod conversations_create;
 pub mod conversations_list;
 pub mod conversations_reset;
@@ -28,7 +30,9 @@ pub mod migrate;
 pub mod notices;
 pub mod openapi;
 pub mod rest_default;
+pub mod slack_callback;
 pub mod slack_events;
+pub mod slack_install;
 pub mod ws_auth;
 pub mod ws_connect;
 pub mod ws_control;

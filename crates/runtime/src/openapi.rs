@@ -20,6 +20,10 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
         crate::messages_send::send,
         crate::agents_list::agents,
         crate::notices::notice,
+        crate::channels_list::channels,
+        crate::channels_remove::remove,
+        crate::slack_install::install,
+        crate::slack_callback::callback,
         crate::health::health,
     )
 )]

@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_aws::{AwsCredentials, AwsRoots, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_aws::{AwsCredentials, AwsRoots, KmsKeys, ManagementApi, Sdk, SdkConfig, SqsQueue};
 use konstruct_channels::slack::adapter::Slack;
 use konstruct_channels::slack::api::SlackApi;
 use konstruct_domain::Channel;
@@ -22,7 +22,7 @@ use crate::config::{optional, required};
 use crate::jwks::{HttpJwks, Jwks};
 use crate::start::StartError;
 
-/// Postgres as `konstruct_app`.
+/// Postgres as `konstruct_app`; in a function that opens or seals secrets as `konstruct_channels`.
 pub(crate) fn db(size: usize) -> Result<TenantPool, StartError> {
     Ok(TenantPool::new(&required("DATABASE_URL")?, size)?)
 }
@@ -63,6 +63,28 @@ pub(crate) fn queue(sdk: &Sdk, url: &'static str) -> Result<SqsQueue, StartError
     Ok(SqsQueue::new(sdk, required(url)?, optional("AWS_ENDPOINT_URL_SQS").as_deref()))
 }
 
+/// What seals and opens tenants' secrets: a KMS key, or on a developer's machine a key of its own. The local one refuses
+/// to exist in Lambda, which does not set `AWS_SAM_LOCAL`: SAM and the local stack do.
+pub(crate) fn secrets() -> Result<Secrets, StartError> {
+    if let Some(key_id) = optional("SECRETS_KMS_KEY_ID") {
+        let keys = KmsKeys::new(&sdk()?, key_id, optional("AWS_ENDPOINT_URL_KMS").as_deref());
+        return Ok(Secrets::new(Arc::new(keys)));
+    }
+    let Some(key) = optional("SECRETS_KEY") else {
+        return Err(StartError("the environment variable SECRETS_KMS_KEY_ID is not set".to_owned()));
+    };
+    let is_local = optional("AWS_SAM_LOCAL").as_deref() == Some("true");
+    let keys = LocalKeys::new(&key, is_local).map_err(|error| StartError(error.to_string()))?;
+    Ok(Secrets::new(Arc::new(keys)))
+}
+
+/// Slack's Web API.
+pub(crate) fn slack() -> Result<SlackApi, StartError> {
+    let base_url = required("SLACK_API_BASE_URL")?;
+    let client = http_client(base_url.starts_with("http://"));
+    SlackApi::new(client, &base_url).map_err(|error| StartError(error.to_string()))
+}
+
 /// The one outbound HTTP client.
 fn http_client(allow_plain: bool) -> Client {
     let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
@@ -96,27 +118,12 @@ pub(crate) fn model() -> Result<Arc<dyn LanguageModel>, StartError> {
     Ok(Arc::new(Pool::new(vec![Arc::new(provider)], config, || 0.5)))
 }
 
-/// Slack's outgoing side, over its Web API.
-fn slack() -> Result<Slack, StartError> {
-    let base_url = required("SLACK_API_BASE_URL")?;
-    let client = http_client(base_url.starts_with("http://"));
-    let api = SlackApi::new(client, &base_url).map_err(|error| StartError(error.to_string()))?;
-    Ok(Slack::new(api))
-}
-
-/// The channels whose answers go into threads elsewhere, and what opens their tokens.
+/// The channels whose answers go into threads elsewhere, and what opens their tokens: nothing, in a deployment that
+/// has no key for them.
 pub(crate) fn outgoing() -> Result<Outgoing, StartError> {
-    Ok(Outgoing { adapters: vec![(Channel::Slack, Arc::new(slack()?))], secrets: secrets()? })
-}
-
-/// Tenants' secrets: sealed under a KMS key, or a local one where AWS is only played.
-pub(crate) fn secrets() -> Result<Secrets, StartError> {
-    let Some(master) = optional("SECRETS_KEY") else {
-        return Ok(Secrets::new(Arc::new(NoKeys)));
-    };
-    let is_local = optional("AWS_SAM_LOCAL").as_deref() == Some("true");
-    let keys = LocalKeys::new(&master, is_local).map_err(|error| StartError(error.to_string()))?;
-    Ok(Secrets::new(Arc::new(keys)))
+    let has_keys = optional("SECRETS_KMS_KEY_ID").or(optional("SECRETS_KEY")).is_some();
+    let secrets = if has_keys { secrets()? } else { Secrets::new(Arc::new(NoKeys)) };
+    Ok(Outgoing { adapters: vec![(Channel::Slack, Arc::new(Slack::new(slack()?)))], secrets })
 }
 
 /// Begins to connect; the first use awaits what is not done by then.

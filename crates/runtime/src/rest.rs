@@ -12,7 +12,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderName, HeaderValue, header};
 use axum::middleware::{self, Next};
 use axum::response::Response;
-use konstruct_domain::Principal;
+use konstruct_domain::{Principal, TenantId};
 use konstruct_ports::{Clock as _, Ids as _};
 use konstruct_protocol::{BadJson, ErrorCode, Fields};
 use konstruct_service::Error;
@@ -128,6 +128,12 @@ impl Query {
             Ok(number) if digits && (from..=to).contains(&number) => Ok(number),
             _ => Err(ProblemAnswer::parameter(name, format!("must be a whole number from {from} to {to}"))),
         }
+    }
+
+    /// The tenant of a call: the parameter `tenant_id`, else the token's.
+    pub(crate) fn tenant(&self, caller: &Principal) -> Result<TenantId, ProblemAnswer> {
+        let named = self.optional("tenant_id")?.or(caller.tenant_id);
+        named.ok_or_else(|| ProblemAnswer::parameter("tenant_id", "is missing"))
     }
 
     /// Items of a page.

@@ -11,7 +11,17 @@ use crate::problem::ProblemAnswer;
 use crate::rest::{BASE, serve};
 use crate::start::{StartError, start};
 
-/// The paths that have functions, below the base; `*` stands for one segment.
+/// The paths that have functions, apart from those below the base; `*` stands for one segment.
+const OTHER_PATHS: [(&str, &str); 6] = [
+    ("/health", "GET"),
+    ("/api/portal/channels", "GET"),
+    ("/api/portal/channels/*", "DELETE"),
+    ("/slack/events", "POST"),
+    ("/slack/install", "GET"),
+    ("/slack/oauth/callback", "GET"),
+];
+
+/// The paths that have functions, below the base.
 const PATHS: [(&str, &str); 5] = [
     ("/conversations", "GET, POST"),
     ("/conversations/*", "DELETE"),
@@ -38,13 +48,11 @@ fn answer(path: &str) -> ProblemAnswer {
 }
 
 fn allowed(path: &str) -> Option<&'static str> {
-    match path {
-        "/health" => return Some("GET"),
-        "/slack/events" => return Some("POST"),
-        _ => {}
-    }
-    let rest = path.strip_prefix(BASE)?;
-    PATHS.iter().find(|(pattern, _)| fits(pattern, rest)).map(|(_, allow)| *allow)
+    let (paths, path) = match path.strip_prefix(BASE) {
+        Some(rest) => (PATHS.as_slice(), rest),
+        None => (OTHER_PATHS.as_slice(), path),
+    };
+    paths.iter().find(|(pattern, _)| fits(pattern, path)).map(|(_, allow)| *allow)
 }
 
 fn fits(pattern: &str, path: &str) -> bool {
@@ -61,6 +69,10 @@ mod tests {
     fn a_path_that_has_functions_tells_its_methods() {
         assert_eq!(allowed("/health"), Some("GET"));
         assert_eq!(allowed("/api/portal/chat/conversations/x/messages"), Some("GET, POST"));
+        assert_eq!(allowed("/api/portal/channels"), Some("GET"));
+        assert_eq!(allowed("/api/portal/channels/x"), Some("DELETE"));
+        assert_eq!(allowed("/slack/oauth/callback"), Some("GET"));
+        assert_eq!(allowed("/api/portal/chat/slack/install"), None);
         assert_eq!(allowed("/api/portal/chat/conversations/"), None);
         assert_eq!(allowed("/api/portal/chat/nothing"), None);
         assert_eq!(allowed("/conversations"), None);

@@ -26,6 +26,8 @@ use konstruct_service::patience::Patience;
 use konstruct_service::threads::Addressed;
 use konstruct_service::{Connections, Error};
 
+use time::OffsetDateTime;
+
 use crate::problem::ProblemAnswer;
 use crate::rest::serve;
 use crate::start::{StartError, start};
@@ -101,9 +103,8 @@ async fn events(State(state): State<Arc<Events>>, headers: HeaderMap, body: Byte
             tracing::error!(?team_id, "Slack drops events: more than 30,000 in an hour");
         }
         Received::Ignored(why) => tracing::info!(why = why.as_str(), "an event was ignored"),
-        Received::Uninstalled(workspace) => return state.uninstalled(workspace.installation_id()).await,
-        Received::TokensRevoked { workspace, bot: true } => {
-            return state.uninstalled(workspace.installation_id()).await;
+        Received::Uninstalled { workspace, at } | Received::TokensRevoked { workspace, bot: true, at } => {
+            return state.uninstalled(workspace.installation_id(), at.unwrap_or(now)).await;
         }
         Received::TokensRevoked { bot: false, .. } => {}
         Received::Message(message) => {
@@ -133,11 +134,11 @@ fn answer(handled: Result<(), Error>) -> Response {
 }
 
 impl Events {
-    async fn uninstalled(&self, workspace: Option<&str>) -> Response {
+    async fn uninstalled(&self, workspace: Option<&str>, at: OffsetDateTime) -> Response {
         let Some(workspace) = workspace else { return StatusCode::OK.into_response() };
         let done = Patience::of(PATIENCE)
-            .retry(|| installations::uninstalled(&self.inbound.db, Channel::Slack, workspace));
-        answer(done.await)
+            .retry(|| installations::uninstalled(&self.inbound.db, Channel::Slack, workspace, at));
+        answer(done.await.map(|_| ()))
     }
 
     async fn message(&self, message: &SlackMessage) -> Result<(), Error> {

@@ -24,4 +24,9 @@ impl Ids for SystemIds {
     fn new_id(&self) -> Uuid {
         Uuid::now_v7()
     }
+
+    #[expect(clippy::disallowed_methods, reason = "the one home of ids")]
+    fn new_nonce(&self) -> String {
+        format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+    }
 }

@@ -2,9 +2,6 @@
 //! format.
 
 use aws_lc_rs::aead::{AES_256_GCM, Aad, NONCE_LEN, Nonce, RandomizedNonceKey};
-
-/// Length of the tag of AES-GCM, bytes.
-const TAG_LEN: usize = 16;
 use konstruct_ports::SecretContext;
 use zeroize::Zeroizing;
 
@@ -12,7 +9,7 @@ use zeroize::Zeroizing;
 pub(crate) type NonceBytes = [u8; NONCE_LEN];
 
 /// Length of a tag, bytes.
-pub(crate) const TAG_BYTES: usize = TAG_LEN;
+pub(crate) const TAG_BYTES: usize = 16;
 
 /// Nonce, and text with tag; `None` where the key is no key.
 pub(crate) fn seal(key: &[u8], context: &SecretContext<'_>, plain: &[u8]) -> Option<(NonceBytes, Vec<u8>)> {

@@ -192,8 +192,7 @@ fn any_json() -> impl Strategy<Value = Value> {
         let name = prop_oneof![Just("v"), Just("key"), Just("nonce"), Just("data_key"), Just("ciphertext")];
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
-            prop::collection::hash_map(name.prop_map(str::to_owned), inner, 0..6)
-                .prop_map(|members| Value::from_iter(members)),
+            prop::collection::hash_map(name.prop_map(str::to_owned), inner, 0..6).prop_map(Value::from_iter),
         ]
     })
 }

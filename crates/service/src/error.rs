@@ -6,6 +6,7 @@ use konstruct_ports::QueueError;
 use konstruct_postgres::DbError;
 use konstruct_protocol::ErrorCode;
 use konstruct_redis::RedisError;
+use konstruct_secrets::SecretError;
 
 /// A refusal, as the person reads it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -77,6 +78,12 @@ impl From<DbError> for Error {
 
 impl From<RedisError> for Error {
     fn from(error: RedisError) -> Self {
+        if error.is_retryable() { Self::Away(error.to_string()) } else { Self::Bug(error.to_string()) }
+    }
+}
+
+impl From<SecretError> for Error {
+    fn from(error: SecretError) -> Self {
         if error.is_retryable() { Self::Away(error.to_string()) } else { Self::Bug(error.to_string()) }
     }
 }

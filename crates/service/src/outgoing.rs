@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use konstruct_domain::{Channel, TenantId};
-use konstruct_ports::{Addressee, ChannelToken, SecretContext};
+use konstruct_ports::{Addressee, ChannelToken};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::turns::TurnRow;
 use konstruct_secrets::Secrets;
@@ -11,14 +11,10 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::error::Error;
+use crate::installations;
 
 /// The key of `channel_metadata` that names the installation, on every channel the same.
 pub const WORKSPACE: &str = "workspace_id";
-
-/// What a token is sealed for; with the channel's name in front.
-pub(crate) fn token_purpose(channel: Channel) -> String {
-    format!("{}_bot_token", channel.as_str())
-}
 
 /// A channel's outgoing side.
 pub type Adapter = Arc<dyn konstruct_ports::Channel>;
@@ -68,16 +64,14 @@ impl Outgoing {
         };
         let row = db.begin(tenant).await?.installation_config(channel, workspace).await?;
         let Some((id, config)) = row else { return Ok(None) };
-        let purpose = token_purpose(channel);
-        let context = SecretContext { tenant: tenant.0, row: id, purpose: &purpose };
-        match self.secrets.open(&context, config.get("bot_token").unwrap_or(&Value::Null)).await {
+        match installations::token(&self.secrets, tenant, channel, id, &config).await {
             Ok(token) => Ok(Some(Installed {
                 id,
                 channel: Arc::clone(adapter),
-                token: ChannelToken::new(token.to_string()),
+                token,
                 streams: config.get("streams") != Some(&Value::Bool(false)),
             })),
-            Err(error) if error.is_retryable() => Err(Error::Away(error.to_string())),
+            Err(error) if error.is_retryable() => Err(error),
             Err(error) => {
                 tracing::error!(%error, installation_id = %id, "an installation's token cannot be opened");
                 Ok(None)

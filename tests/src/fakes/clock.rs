@@ -45,4 +45,8 @@ impl Ids for CountingIds {
     fn new_id(&self) -> Uuid {
         Uuid::from_u64_pair(self.high, self.next.fetch_add(1, Ordering::Relaxed))
     }
+
+    fn new_nonce(&self) -> String {
+        format!("{}{}", self.new_id().simple(), self.new_id().simple())
+    }
 }

@@ -162,10 +162,12 @@ fn the_workspace_is_the_envelopes_and_else_the_authorizations_or_the_events() {
 
 #[test]
 fn removal_and_revoked_tokens_name_their_workspace() {
-    let Received::Uninstalled(workspace) = received(&envelope(&json!({"type": "app_uninstalled"}))) else {
-        panic!("no removal")
-    };
-    assert_eq!(workspace.installation_id(), Some("T1"));
+    for (event_ts, seconds) in [(json!("1795167070.000000"), Some(1_795_167_070)), (json!(null), None)] {
+        let body = envelope(&json!({"type": "app_uninstalled", "event_ts": event_ts}));
+        let Received::Uninstalled { workspace, at } = received(&body) else { panic!("no removal") };
+        assert_eq!(workspace.installation_id(), Some("T1"));
+        assert_eq!(at.map(|at| at.unix_timestamp()), seconds);
+    }
     for (tokens, bot) in [
         (json!({"oauth": ["U1"], "bot": ["UBOT"]}), true),
         (json!({"oauth": ["U1"], "bot": []}), false),
