@@ -3,10 +3,12 @@
 
 pub mod clock;
 pub mod gateway;
+pub mod installer;
 pub mod model;
 pub mod queue;
 
 pub use clock::{CountingIds, FixedClock};
 pub use gateway::{FakeGateway, Post};
+pub use installer::FakeInstaller;
 pub use model::{Beat, FakeModel, Script, Signal};
 pub use queue::{FakeQueue, Sent};
