@@ -7,8 +7,10 @@ use std::time::Duration;
 
 use futures_util::future::join_all;
 use konstruct_domain::{
-    AgentId, Content, ConversationId, Epoch, Fence, Generation, MessageId, Position, Seq, TenantId, UserId,
+    AgentId, Channel, Content, ConversationId, Epoch, Fence, Generation, MessageId, Position, Seq, TenantId,
+    UserId,
 };
+use konstruct_postgres::installations::{Installation, NewInstallation, Removal};
 use konstruct_postgres::lease::{Guard, LeaseTry};
 use konstruct_postgres::messages::{NewMessage, Stored, TurnOutcome};
 use konstruct_postgres::turns::{AnswerToStore, Missable, ToStop, Work};
@@ -17,6 +19,7 @@ use konstruct_postgres::{DbError, PlatformPool, TenantPool, TenantTx};
 use konstruct_tests::services::services;
 use konstruct_tests::{TestApp, id};
 use serde_json::json;
+use uuid::Uuid;
 
 /// Every row of a tenant, in one number.
 async fn digest(app: &TestApp, tenant: TenantId) -> String {
@@ -50,6 +53,8 @@ struct Theirs {
     conversation: ConversationId,
     message: MessageId,
     guard: Guard,
+    installation: Uuid,
+    workspace: String,
 }
 
 impl Theirs {
@@ -96,6 +101,7 @@ async fn reads(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str,
         ("missable", tx().await.missable(c).await.unwrap() == Missable { due: false, shown: false }),
         ("turn_to_stop", tx().await.turn_to_stop(c, u).await.unwrap() == ToStop::NotAMember),
         ("inbound", tx().await.inbound(m).await.unwrap().is_none()),
+        ("installations", tx().await.installations(u).await.unwrap() == (None, Vec::new())),
     ]
 }
 
@@ -126,7 +132,24 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("raise_epoch", tx().await.raise_epoch(c).await.unwrap().is_none()),
         ("end_on_behalf", !tx().await.end_on_behalf(c, m, MessageId(id()), "x").await.unwrap()),
         ("delete_messages", tx().await.delete_messages(c, Epoch(0)).await.is_ok()),
+        (
+            "remove_installation",
+            tx().await.remove_installation(t.user, t.installation).await.unwrap() == Removal::NotAdmin(None),
+        ),
         ("record_usage", matches!(tx().await.record_usage(m, &t.usage()).await, Err(DbError::Query(_)))),
+    ]
+}
+
+/// The methods for `konstruct_channels` alone, called as another tenant.
+async fn secret_methods(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str, bool)> {
+    let config = json!({"bot_token": "stolen"});
+    let (channel, workspace_id, admin) = (Channel::Slack, t.workspace.as_str(), t.user);
+    let new = NewInstallation { id: t.installation, channel, workspace_id, config: &config, admin };
+    let found = tx().await.installation_config(channel, workspace_id).await.unwrap();
+    vec![
+        ("installation_config", found.is_none()),
+        ("install", tx().await.install(new).await.unwrap() == Installation::NotAdmin(None)),
+        ("uninstall", !tx().await.uninstall(t.installation, i64::MAX).await.unwrap()),
     ]
 }
 
@@ -154,10 +177,17 @@ async fn no_method_of_a_transaction_reaches_another_tenant() {
     let conversation = app.conversation(&theirs).await;
     let (message, _) = app.message(&theirs, conversation, "secret").await;
     let guard = Guard { conversation, fence: Fence(0), epoch: Epoch(0) };
-    let t = Theirs { user: theirs.user, agent: theirs.agent, conversation, message, guard };
+    let (installation, workspace) = (id(), format!("T{}", id().simple()));
+    let sql = "INSERT INTO channel_connections (tenant_id, id, channel, workspace_id, config)
+        VALUES ($1, $2, 'slack', $3, '{\"bot_token\": \"secret\"}')";
+    app.root.execute(sql, &[&theirs.id.0, &installation, &workspace]).await.unwrap();
+    let (user, agent) = (theirs.admin, theirs.agent);
+    let t = Theirs { user, agent, conversation, message, guard, installation, workspace };
     let (before, own) = (digest(&app, theirs.id).await, digest(&app, ours.id).await);
     let tx = async || app.db.begin(ours.id).await.unwrap();
-    let called = [reads(&t, tx).await, writes(&t, tx).await].concat();
+    let channels = TenantPool::new(&app.world.postgres_url("konstruct_channels"), 2).unwrap();
+    let secret_tx = async || channels.begin(ours.id).await.unwrap();
+    let called = [reads(&t, tx).await, writes(&t, tx).await, secret_methods(&t, secret_tx).await].concat();
     for (method, blind) in &called {
         assert!(blind, "{method} reached another tenant");
     }

@@ -17,6 +17,7 @@ mod delivery;
 mod fault_schedules;
 mod frame_log;
 mod inbound;
+mod installations;
 mod isolation;
 mod janitor;
 mod log_writers;

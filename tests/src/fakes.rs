@@ -4,11 +4,13 @@
 pub mod channel;
 pub mod clock;
 pub mod gateway;
+pub mod installer;
 pub mod model;
 pub mod queue;
 
 pub use channel::FakeChannel;
 pub use clock::{CountingIds, FixedClock};
 pub use gateway::{FakeGateway, Post};
+pub use installer::FakeInstaller;
 pub use model::{Beat, FakeModel, Script, Signal};
 pub use queue::{FakeQueue, Sent};

@@ -148,3 +148,61 @@ fn page(status: u16, sentence: &str) -> Response {
     );
     (status, HEADERS, html).into_response()
 }
+
+#[cfg(test)]
+mod tests {
+    use axum::body::{Body, to_bytes};
+    use axum::extract::FromRequestParts as _;
+    use axum::http::Request;
+    use tower::ServiceExt as _;
+
+    use super::*;
+
+    async fn said(query: &str) -> Option<String> {
+        let (mut parts, ()) = Request::get(format!("/x?{query}")).body(()).unwrap().into_parts();
+        let query = Query::from_request_parts(&mut parts, &()).await.ok()?;
+        returned(&query).map(|(outcome, state)| match outcome {
+            Outcome::Agreed(code) => format!("agreed {code} {state}"),
+            Outcome::NotAgreed => format!("not agreed {state}"),
+        })
+    }
+
+    #[tokio::test]
+    async fn a_link_has_a_state_and_either_a_code_or_an_error() {
+        assert_eq!(said("code=c&state=s").await.as_deref(), Some("agreed c s"));
+        assert_eq!(said("error=access_denied&state=s&x=y").await.as_deref(), Some("not agreed s"));
+        let long = "x".repeat(PARAMETER_BYTES_MAX + 1);
+        for none in ["", "code=c", "state=s", "code=&state=s", "code=c&state=", "code=c&error=e&state=s"] {
+            assert_eq!(said(none).await, None, "{none}");
+        }
+        for none in
+            [format!("code=c&state={long}"), format!("code={long}&state=s"), "code=%ff&state=s".to_owned()]
+        {
+            assert_eq!(said(&none).await.filter(|said| said.is_ascii()), None, "{none}");
+        }
+        assert_eq!(said("code=c&code=d&state=s").await, None);
+    }
+
+    /// proves SLACK-06
+    #[tokio::test]
+    async fn without_an_app_the_page_says_so_and_repeats_nothing() {
+        let state = Arc::new(Callback { installing: None });
+        let router = Router::new().route("/x", get(callback)).with_state(state);
+        let request = Request::get("/x?code=%3Cscript%3E&state=secret").body(Body::empty()).unwrap();
+        let answer = router.oneshot(request).await.unwrap();
+        assert_eq!(answer.status(), StatusCode::SERVICE_UNAVAILABLE);
+        for (name, value) in HEADERS {
+            assert_eq!(answer.headers().get(name).unwrap(), value);
+        }
+        let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+        let body = std::str::from_utf8(&body).unwrap();
+        assert!(body.contains("Slack is not set up") && !body.contains("script") && !body.contains("secret"));
+    }
+
+    #[tokio::test]
+    async fn a_page_escapes_what_it_says() {
+        let answer = page(200, "<&>");
+        let body = to_bytes(answer.into_body(), 10_000).await.unwrap();
+        assert!(std::str::from_utf8(&body).unwrap().contains("<p>&lt;&amp;&gt;</p>"));
+    }
+}

@@ -33,6 +33,8 @@ pub fn of(spec: &FunctionSpec, setup: &Setup, sandbox: &str) -> BTreeMap<String,
         ("TZ", ":UTC".into()),
         ("AWS_ENDPOINT_URL_SQS", setup.sqs_endpoint.clone()),
         ("STATE_DIR", setup.state_dir.display().to_string()),
+        // As SAM does: some things are allowed on a developer's machine only.
+        ("AWS_SAM_LOCAL", "true".into()),
     ];
     variables.extend(lambda.map(|(name, value)| (name.to_string(), value)));
     variables
