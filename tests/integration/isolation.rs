@@ -127,7 +127,7 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("count_failure", tx().await.count_failure(work).await.unwrap().is_none()),
         // A bill for another tenant's agent breaks a reference, and everything is rolled back.
         ("end_with_answer", matches!(ended, Ok(false) | Err(DbError::Query(_)))),
-        ("end_with_error", !tx().await.end_with_error(work, "agent_failed").await.unwrap()),
+        ("end_with_error", !tx().await.end_with_error(work, "agent_failed", 0).await.unwrap()),
         ("delivered", tx().await.delivered(c, m, Seq(9), None).await.unwrap().is_none()),
         ("raise_epoch", tx().await.raise_epoch(c).await.unwrap().is_none()),
         ("end_on_behalf", !tx().await.end_on_behalf(c, m, MessageId(id()), "x").await.unwrap()),
