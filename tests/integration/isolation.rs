@@ -10,6 +10,7 @@ use konstruct_domain::{
     AgentId, Channel, Content, ConversationId, Epoch, Fence, Generation, MessageId, Position, Seq, TenantId,
     UserId,
 };
+use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::installations::{Installation, NewInstallation, Removal};
 use konstruct_postgres::lease::{Guard, LeaseTry};
 use konstruct_postgres::messages::{NewMessage, Stored, TurnOutcome};
@@ -101,6 +102,7 @@ async fn reads(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str,
         ("missable", tx().await.missable(c).await.unwrap() == Missable { due: false, shown: false }),
         ("turn_to_stop", tx().await.turn_to_stop(c, u).await.unwrap() == ToStop::NotAMember),
         ("inbound", tx().await.inbound(m).await.unwrap().is_none()),
+        ("thread_admission", tx().await.thread_admission(c).await.unwrap().is_some_and(|a| !a.human)),
         ("installations", tx().await.installations(u).await.unwrap() == (None, Vec::new())),
     ]
 }
@@ -124,6 +126,8 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("release_lease", tx().await.release_lease(t.guard).await.is_ok()),
         ("set_generation", tx().await.set_generation(c, None, Generation(7)).await.unwrap().is_none()),
         ("begin_model_step", tx().await.begin_model_step(work, 0, m, "m", 0).await.unwrap().is_none()),
+        ("keep_channel_posts", !tx().await.keep_channel_posts(work, "{}").await.unwrap()),
+        ("lost_streaming", tx().await.lost_streaming(t.installation).await.is_ok()),
         ("count_failure", tx().await.count_failure(work).await.unwrap().is_none()),
         // A bill for another tenant's agent breaks a reference, and everything is rolled back.
         ("end_with_answer", matches!(ended, Ok(false) | Err(DbError::Query(_)))),
@@ -151,6 +155,28 @@ async fn secret_methods(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'st
         ("install", tx().await.install(new).await.unwrap() == Installation::NotAdmin(None)),
         ("uninstall", !tx().await.uninstall(t.installation, i64::MAX).await.unwrap()),
     ]
+}
+
+/// A thread's first message makes its conversation. Under another tenant's ids it makes one of one's own, which is
+/// taken away again here; the other's is not touched.
+async fn stores_for_itself(app: &TestApp, t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> &'static str {
+    let (content, metadata) = (Content::parse("stolen").unwrap(), std::collections::BTreeMap::new());
+    let new = NewChannelMessage {
+        id: t.message,
+        conversation: t.conversation,
+        channel: Channel::Slack,
+        session_id: "C1:1.000000",
+        content: &content,
+        metadata: &metadata,
+        posts: None,
+    };
+    let tx = tx().await;
+    let ours = tx.tenant();
+    let stored = tx.store_channel_message(new).await.unwrap();
+    assert!(matches!(stored, Stored::Yes(stored) if !stored.duplicate), "{stored:?}");
+    let sql = "DELETE FROM web_conversations WHERE tenant_id = $1 AND id = $2";
+    assert_eq!(app.root.execute(sql, &[&ours.0, &t.conversation.0]).await.unwrap(), 1);
+    "store_channel_message"
 }
 
 /// The names of all methods that a transaction has.
@@ -191,9 +217,11 @@ async fn no_method_of_a_transaction_reaches_another_tenant() {
     for (method, blind) in &called {
         assert!(blind, "{method} reached another tenant");
     }
+    let own_copy = stores_for_itself(&app, &t, tx).await;
     assert_eq!(digest(&app, theirs.id).await, before, "nothing of theirs has changed");
     assert_eq!(digest(&app, ours.id).await, own, "and nothing of ours");
-    let called: BTreeSet<String> = called.into_iter().map(|(name, _)| name.to_owned()).collect();
+    let called: BTreeSet<String> =
+        called.into_iter().map(|(name, _)| name.to_owned()).chain([own_copy.to_owned()]).collect();
     assert_eq!(called, methods(), "every method is tried here");
 }
 

@@ -260,10 +260,11 @@ impl TenantTx {
             UPDATE turns SET delivered_at = coalesce(delivered_at, now()) WHERE id = $1 AND state = 'ended'";
         const REACHED: &str = "UPDATE web_conversations SET last_seq = greatest(last_seq, $2) WHERE id = $1";
         let up_to: Option<Uuid> = up_to.map(|m| m.0);
+        // The conversation's row first, as everywhere: else two transactions could wait for each other.
         let [_, _, next] = self
             .run([
-                (DELIVERED, &[&turn.0]),
                 (REACHED, &[&conversation.0, &last_seq.0]),
+                (DELIVERED, &[&turn.0]),
                 (NEXT_TURN, &[&conversation.0, &up_to]),
             ])
             .await?;
