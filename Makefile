@@ -2,7 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
 
-.PHONY: dev dev-reset setup build-local test
+.PHONY: dev dev-reset dlq-redrive setup build-local test
 
 # Starts everything and runs until Ctrl-C or SIGTERM.
 dev:
@@ -11,6 +11,10 @@ dev:
 # Deletes the stack's data.
 dev-reset:
 	@tools/setup/reset
+
+# Moves the running stack's dead letters back to their queues. On AWS: docs/OPERATIONS.md.
+dlq-redrive:
+	@tools/setup/dlq-redrive
 
 # Installs what is missing, without starting anything.
 setup:

@@ -33,7 +33,16 @@ impl Ws {
 
     /// Opens a connection with headers; the HTTP status where it is refused.
     pub async fn handshake(query: &str, headers: &[(&'static str, &str)]) -> Result<Self, u16> {
-        let url = format!("{}?{query}", Stack::get().url("ws_url"));
+        Self::handshake_with(Stack::get(), query, headers).await
+    }
+
+    /// The same with another stack than the run's own.
+    pub async fn handshake_with(
+        stack: &Stack,
+        query: &str,
+        headers: &[(&'static str, &str)],
+    ) -> Result<Self, u16> {
+        let url = format!("{}?{query}", stack.url("ws_url"));
         let mut request = url.into_client_request().expect("a URL");
         for (name, value) in headers {
             request.headers_mut().insert(*name, value.parse().expect("a header"));
@@ -72,7 +81,12 @@ impl Ws {
     }
 
     pub async fn raw(&mut self, text: &str) {
-        self.socket.send(Message::text(text)).await.expect("the connection takes a frame");
+        assert!(self.offer(text).await, "the connection takes no frame");
+    }
+
+    /// Sends a text if the connection still takes one.
+    pub async fn offer(&mut self, text: &str) -> bool {
+        self.socket.send(Message::text(text)).await.is_ok()
     }
 
     /// Says something; the message's id.
@@ -185,6 +199,8 @@ pub struct Answer {
 /// Calls over REST with one identity, or none.
 #[derive(Clone)]
 pub struct Rest {
+    /// The run's own where none is named.
+    stack: Option<&'static Stack>,
     token: Option<String>,
     client: Client,
 }
@@ -194,9 +210,14 @@ impl Rest {
         Self::with(Some(user.token.clone()))
     }
 
+    /// Calls to another stack than the run's own.
+    pub fn on(stack: &'static Stack, user: &User) -> Self {
+        Self { stack: Some(stack), ..Self::of(user) }
+    }
+
     pub fn with(token: Option<String>) -> Self {
         let config = ClientConfig { allow_plain: true, ..ClientConfig::default() };
-        Self { token, client: Client::new(config) }
+        Self { stack: None, token, client: Client::new(config) }
     }
 
     pub async fn call(&self, method: &str, path: &str, body: Option<Value>) -> Answer {
@@ -206,7 +227,7 @@ impl Rest {
 
     /// Paths are below the base path; one that begins with `!` is taken as it stands.
     pub async fn send(&self, method: &str, path: &str, body: Option<Bytes>, content_type: &str) -> Answer {
-        let base = Stack::get().url("http_url");
+        let base = self.stack.unwrap_or_else(Stack::get).url("http_url");
         let url = match path.strip_prefix('!') {
             Some(path) => format!("{base}{path}"),
             None if path.starts_with("/api/") => format!("{base}{path}"),
@@ -237,7 +258,7 @@ impl Rest {
 
     /// A fresh conversation with the tenant's default agent.
     pub async fn conversation(&self, slug: &str) -> String {
-        let stack = Stack::get();
+        let stack = self.stack.unwrap_or_else(Stack::get);
         let body = json!({
             "tenant_id": stack.tenant_id(slug),
             "agent_id": stack.agents(slug).0,

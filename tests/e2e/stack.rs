@@ -1,10 +1,11 @@
-//! The stack under test: one `local` process for the whole run, on free ports, with a state of its own. It ends when
-//! this process does.
+//! The stacks under test: one `local` process for the whole run, and one of its own for what disturbs a stack, each on
+//! free ports, with a state of its own. They end when this process does; none is started before a test asks for it.
 
 use std::net::TcpListener;
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
@@ -30,15 +31,16 @@ impl Stack {
     /// The stack of this run.
     pub fn get() -> &'static Self {
         static STACK: OnceLock<Stack> = OnceLock::new();
-        STACK.get_or_init(Self::start)
+        STACK.get_or_init(|| Self::own("shared", &[]))
     }
 
-    fn start() -> Self {
+    /// A further stack, under a name of its own, with these variables.
+    pub fn own(name: &str, variables: &'static [(&str, &str)]) -> Self {
         let exe = std::env::current_exe().expect("this test's path");
         let target = exe.ancestors().nth(2).expect("target/local");
         let local = target.join("local");
         assert!(local.exists(), "build the stack first: make build-local ({} is missing)", local.display());
-        let state = std::env::temp_dir().join(format!("konstruct-e2e-{}", std::process::id()));
+        let state = std::env::temp_dir().join(format!("konstruct-e2e-{}-{name}", std::process::id()));
         std::fs::create_dir_all(&state).expect("a state folder");
         let log = std::fs::File::create(state.join("local.log")).expect("a log");
         let root = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("..");
@@ -53,6 +55,7 @@ impl Stack {
                 .env("STATE_DIR", &folder)
                 .env("PORT_BASE", free_ports().to_string())
                 .env("CARGO_TARGET_DIR", target_dir(&local))
+                .envs(variables.iter().copied())
                 .stdin(Stdio::null())
                 .stdout(log.try_clone().expect("a log"))
                 .stderr(log)
@@ -184,10 +187,12 @@ fn wait_for_stack(state: &std::path::Path) -> Value {
     }
 }
 
-/// Twenty free ports in a row.
+/// Twenty free ports in a row; each call looks elsewhere, for those of the last one may not be taken yet.
 fn free_ports() -> u16 {
+    static CALLS: AtomicU16 = AtomicU16::new(0);
     let seed = std::process::id() as u16;
-    (0..200)
+    let from = CALLS.fetch_add(1, Ordering::Relaxed) * 200;
+    (from..from + 200)
         .map(|n| 10_000 + (seed.wrapping_mul(20).wrapping_add(n * 20)) % 20_000)
         .find(|base| (*base..base + 20).all(|port| TcpListener::bind(("127.0.0.1", port)).is_ok()))
         .expect("twenty free ports")

@@ -123,6 +123,18 @@ async fn a_missing_or_gone_connection_is_cleaned_up_and_no_error() {
     assert_eq!(connections.send_to_conversation(tenant, ConversationId(id()), &PONG).await.unwrap(), 0);
 }
 
+/// proves WS-02, CHAT-10
+#[tokio::test]
+async fn a_gone_connection_leaves_the_live_set_also_where_its_own_record_was_lost() {
+    let app = TestApp::start().await;
+    let (tenant, conversation) = (TenantId(id()), ConversationId(id()));
+    let gone = join(&app, tenant, conversation, None).await;
+    app.keys.forget_connection(&gone).await;
+    app.gateway().hang_up(&gone);
+    assert_eq!(app.connections().send_to_conversation(tenant, conversation, &PONG).await.unwrap(), 0);
+    assert_eq!(app.redis.live(tenant, conversation).await.unwrap(), Vec::new());
+}
+
 /// proves WS-02
 #[tokio::test]
 async fn a_gone_connection_is_no_error_even_while_redis_is_away() {

@@ -22,6 +22,7 @@ mod isolation;
 mod janitor;
 mod log_writers;
 mod messages;
+mod threads;
 mod turn;
 mod turn_crash;
 mod turn_failures;

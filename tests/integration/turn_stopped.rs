@@ -263,3 +263,20 @@ async fn a_reset_between_two_tries_shows_nothing_of_what_was_void() {
     let told = endings(&client.numbered(&app)).unwrap();
     assert_eq!((told.len(), told[0].answer.as_ref().unwrap().1.as_str()), (1, ""));
 }
+
+/// proves CHAT-04, CHAT-11
+#[tokio::test]
+async fn who_is_no_member_any_more_stops_nothing() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant().await;
+    let conversation = app.conversation(&tenant).await;
+    let (_, task) = app.message(&tenant, conversation, "hello").await;
+    app.remove_member(tenant.id, tenant.user).await;
+    let patience = Patience::of(WEBSOCKET);
+    let refused = stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, patience).await;
+    let Err(Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
+    assert_eq!(refusal.code, konstruct_protocol::ErrorCode::AuthFailed);
+    assert_eq!(app.work(&task).await, Disposition::Done);
+    let stopped = "SELECT 1 FROM web_conversation_messages WHERE tenant_id = $1 AND stopped";
+    assert_eq!(app.count(stopped, &[&tenant.id.0]).await, 0);
+}

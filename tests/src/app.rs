@@ -10,15 +10,17 @@ use konstruct_domain::{
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_protocol::{Task, TaskKind};
 use konstruct_redis::Redis;
+use konstruct_secrets::{LocalKeys, Secrets};
 use konstruct_service::Connections;
-use konstruct_service::inbound::{Inbound, Normalised};
+use konstruct_service::inbound::{Author, Inbound, Normalised};
+use konstruct_service::outgoing::Outgoing;
 use konstruct_service::turn::{Agent, Disposition, Record, TurnLimits};
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use crate::fakes::{CountingIds, FakeGateway, FakeModel, FakeQueue, FixedClock};
+use crate::fakes::{CountingIds, FakeChannel, FakeGateway, FakeModel, FakeQueue, FixedClock};
 use crate::redis_keys::RedisKeys;
 use crate::services::services;
 
@@ -36,6 +38,8 @@ pub struct World {
     pub clock: Arc<FixedClock>,
     pub ids: Arc<CountingIds>,
     pub limits: TurnLimits,
+    /// Stands for Slack.
+    pub channel: FakeChannel,
     /// What Postgres calls the connections of this world.
     pub name: String,
 }
@@ -52,6 +56,13 @@ pub struct TestApp {
     pub keys: RedisKeys,
 }
 
+/// Seals under a key that opens nothing else.
+#[must_use]
+pub fn secrets() -> Secrets {
+    let master = "dGhlIHRlc3RzJyBvd24ga2V5LCAzMiBieXRlcyBsb24=";
+    Secrets::new(Arc::new(LocalKeys::new(master, true).unwrap()))
+}
+
 impl World {
     fn of(database: String, redis_url: String) -> Self {
         Self {
@@ -62,6 +73,7 @@ impl World {
             model: Arc::default(),
             clock: Arc::new(FixedClock::at(NOW)),
             ids: Arc::default(),
+            channel: FakeChannel::default(),
             name: "tests".to_owned(),
             limits: TurnLimits { default_model: "test-model".to_owned(), ..TurnLimits::default() },
         }
@@ -78,14 +90,21 @@ impl World {
     pub fn agent(&self) -> Agent {
         let redis = Redis::new(&self.redis_url).unwrap();
         Agent {
-            db: TenantPool::new(&self.postgres_url("konstruct_app"), 4).unwrap(),
+            db: TenantPool::new(&self.postgres_url("konstruct_channels"), 4).unwrap(),
             connections: Connections::new(redis, self.gateway.clone()),
             queue: self.queue.clone(),
             model: self.model.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
+            outgoing: self.outgoing(),
             limits: self.limits.clone(),
         }
+    }
+
+    /// The fake channel, and real seals under a key of the tests.
+    #[must_use]
+    pub fn outgoing(&self) -> Outgoing {
+        Outgoing { adapters: vec![(Channel::Slack, Arc::new(self.channel.clone()))], secrets: secrets() }
     }
 
     /// A process of the service in this world.
@@ -150,7 +169,7 @@ impl TestApp {
     /// An agent that shares this process' connections.
     #[must_use]
     pub fn agent(&self) -> Agent {
-        Agent { db: self.db.clone(), connections: self.connections(), ..self.world.agent() }
+        Agent { connections: self.connections(), ..self.world.agent() }
     }
 
     /// Works a task as SQS does: again whenever the agent asks for it.
@@ -203,7 +222,7 @@ pub fn received(
         reply_to: None,
         context: None,
     };
-    Normalised { message, user }
+    Normalised { message, author: Author::Member(user) }
 }
 
 /// The task of a message under the first epoch.

@@ -3,11 +3,12 @@
 use konstruct_domain::{
     AgentId, Content, ConversationId, MessageId, Principal, Role, TenantId, TenantRole, UserId,
 };
+use konstruct_ports::SecretContext;
 use konstruct_postgres::messages::{NewMessage, Stored, StoredMessage};
 use konstruct_protocol::Task;
 use uuid::Uuid;
 
-use crate::app::{TestApp, received, task};
+use crate::app::{TestApp, received, secrets, task};
 
 /// A random id, of whatever type.
 #[must_use]
@@ -93,6 +94,18 @@ impl TestApp {
             "INSERT INTO agents (tenant_id, id, name, role, is_active) VALUES ($1, $2, $3, 'Support', $4)";
         self.root.execute(sql, &[&tenant.0, &agent, &name, &is_active]).await.unwrap();
         AgentId(agent)
+    }
+
+    /// A Slack workspace of the tenant's, with a sealed token.
+    pub async fn install(&self, tenant: &TestTenant, workspace: &str, token: &str) -> Uuid {
+        let row = id();
+        let context = SecretContext { tenant: tenant.id.0, row, purpose: "slack_bot_token" };
+        let sealed = secrets().seal(&context, token).await.unwrap().to_json();
+        let config = serde_json::json!({"bot_user_id": "UBOT", "bot_token": sealed});
+        let sql = "INSERT INTO channel_connections (tenant_id, id, channel, workspace_id, config)
+            VALUES ($1, $2, 'slack', $3, $4)";
+        self.root.execute(sql, &[&tenant.id.0, &row, &workspace, &config]).await.unwrap();
+        row
     }
 
     /// A conversation of the tenant's member.

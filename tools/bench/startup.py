@@ -26,6 +26,9 @@ def environment(port: int) -> dict[str, str]:
         "DATABASE_OWNER_URL": STACK["database_url"], "REDIS_URL": STACK["redis_url"], "MANAGEMENT_URL": STACK["management_url"],
         "JWT_ISSUER": "x", "JWT_AUDIENCE": "x", "JWT_SECRET": "x" * 32, "ALLOWED_ORIGINS": "http://localhost",
         "OPENAI_BASE_URL": STACK["model_url"] + "/v1", "LLM_MODEL": "x", "LOG_LEVEL": "error",
+        "SLACK_API_BASE_URL": STACK["recorder_url"] + "/slack/api", "SLACK_SIGNING_SECRET": "x", "SLACK_CLIENT_ID": "x",
+        "SLACK_CLIENT_SECRET": "x", "SLACK_REDIRECT_URL": "http://localhost/slack/oauth/callback", "AWS_SAM_LOCAL": "true",
+        "SECRETS_KEY": "MDEyMzQ1Njc4OWFiY2RlZjAxMjM0NTY3ODlhYmNkZWY=",
     }
 
 

@@ -30,6 +30,12 @@ impl Channel {
         Self::Signal,
     ];
 
+    /// The channel of this name.
+    #[must_use]
+    pub fn parse(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|channel| channel.as_str() == name)
+    }
+
     /// Its name in the database, in keys and on the wire.
     #[must_use]
     pub const fn as_str(self) -> &'static str {

@@ -176,6 +176,16 @@ impl TenantTx {
     /// secrets with it, unless it was made anew since. `false`: there was nothing to remove. As `konstruct_channels`
     /// only.
     ///
+    /// Remembers that an installation has no streaming.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn lost_streaming(self, id: Uuid) -> Result<(), DbError> {
+        const SQL: &str = "
+            UPDATE channel_connections SET config = config || '{\"streams\": false}' WHERE id = $1 AND status = 'active'";
+        self.query(SQL, &[&id]).await.map(|_| ())
+    }
+
     /// # Errors
     /// [`DbError`]; as any other role `Query`.
     pub async fn uninstall(self, id: Uuid, at: i64) -> Result<bool, DbError> {

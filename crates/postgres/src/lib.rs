@@ -33,6 +33,7 @@
 //! ```
 
 pub mod agents;
+pub mod channel_messages;
 pub mod conversations;
 pub mod directory;
 pub mod error;

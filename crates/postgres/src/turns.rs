@@ -1,8 +1,10 @@
 //! Turns and their journal. Every write of an agent is checked against its fence and epoch; one that is behind
 //! writes nothing and is told so.
 
+use std::collections::BTreeMap;
+
 use konstruct_domain::{
-    Agent, AgentId, Content, ConversationId, Epoch, MessageId, Position, Seq, TenantId, UserId,
+    Agent, AgentId, Channel, Content, ConversationId, Epoch, MessageId, Position, Seq, TenantId, UserId,
 };
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -10,7 +12,7 @@ use uuid::Uuid;
 
 use crate::error::DbError;
 use crate::lease::Guard;
-use crate::row::get;
+use crate::row::{closed, get};
 use crate::tenant_tx::TenantTx;
 use crate::usage::Usage;
 
@@ -37,6 +39,12 @@ pub struct TurnRow {
     pub previous: Option<MessageId>,
     /// Who is to answer.
     pub agent: Agent,
+    /// Where the message came from.
+    pub channel: Channel,
+    /// What answering it on that channel takes; empty on the web.
+    pub channel_metadata: BTreeMap<String, String>,
+    /// What the answer has posted on that channel, JSON; `None`: nothing.
+    pub channel_posts: Option<String>,
 }
 
 /// How a turn ended.
@@ -68,6 +76,7 @@ pub struct Work {
 
 pub(crate) const NEXT_TURN: &str = "
     SELECT t.id, t.position, t.epoch, t.state, t.answer_id, t.failures, t.attempts, t.in_progress,
+        t.channel_metadata, t.channel_posts, c.channel,
         q.content AS question, q.error, w.id AS stored_id, w.content AS answer, w.stopped,
         (SELECT p.id FROM web_conversation_messages p
          WHERE p.conversation_id = $1 AND p.role = 'user' AND p.position < t.position
@@ -278,6 +287,10 @@ pub struct InboundRow {
     pub user_id: Option<UserId>,
     /// What was written.
     pub content: Content,
+    /// Where it came from.
+    pub channel: Channel,
+    /// What answering it on that channel takes; empty on the web.
+    pub channel_metadata: BTreeMap<String, String>,
 }
 
 impl TenantTx {
@@ -322,7 +335,7 @@ impl TenantTx {
     /// [`DbError`].
     pub async fn inbound(self, message: MessageId) -> Result<Option<InboundRow>, DbError> {
         const SQL: &str = "
-            SELECT m.content, c.user_id FROM turns t
+            SELECT m.content, c.user_id, c.channel, t.channel_metadata FROM turns t
             JOIN web_conversations c ON c.id = t.conversation_id
             LEFT JOIN web_conversation_messages m ON m.id = t.id WHERE t.id = $1";
         let rows = self.query(SQL, &[&message.0]).await?;
@@ -331,7 +344,9 @@ impl TenantTx {
         // The agent reads the text from Postgres: one that a reset deleted needs only to be met.
         let text = get::<Option<String>>(row, "content")?.unwrap_or_default();
         let content = Content::parse(&text).or_else(|_| Content::parse("(deleted)"));
-        Ok(content.ok().map(|content| InboundRow { user_id, content }))
+        let channel = closed(row, "channel", Channel::parse)?;
+        let channel_metadata = metadata(row)?;
+        Ok(content.ok().map(|content| InboundRow { user_id, content, channel, channel_metadata }))
     }
 }
 
@@ -384,7 +399,17 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
             model: get(row, "model")?,
             is_active: get(row, "is_active")?,
         },
+        channel: closed(row, "channel", Channel::parse)?,
+        channel_metadata: metadata(row)?,
+        channel_posts: Some(get::<Value>(row, "channel_posts")?)
+            .filter(|posts| posts.as_object().is_some_and(|posts| !posts.is_empty()))
+            .map(|posts| posts.to_string()),
     })
+}
+
+fn metadata(row: &Row) -> Result<BTreeMap<String, String>, DbError> {
+    serde_json::from_value(get(row, "channel_metadata")?)
+        .map_err(|_| DbError::Configuration("channel_metadata is no map of texts".to_owned()))
 }
 
 pub(crate) fn ended(row: &Row) -> Result<Ended, DbError> {

@@ -101,6 +101,30 @@ impl Key {
         Self::new(tenant, "memory:short", &[&agent.to_string(), &user, &thread.to_string()])
     }
 
+    /// `{t}:engaged:{thread_id}`: messages in this thread need no mention (SLACK-05).
+    #[must_use]
+    pub fn engaged(tenant: TenantId, thread: ConversationId) -> Self {
+        Self::new(tenant, "engaged", &[&thread.to_string()])
+    }
+
+    /// `{t}:early:{thread_id}`: replies that may have overtaken the mention they follow.
+    #[must_use]
+    pub fn early(tenant: TenantId, thread: ConversationId) -> Self {
+        Self::new(tenant, "early", &[&thread.to_string()])
+    }
+
+    /// `{t}:placeholder:{message_id}`: a placeholder that is posted and perhaps not stored yet.
+    #[must_use]
+    pub fn placeholder(tenant: TenantId, message: MessageId) -> Self {
+        Self::new(tenant, "placeholder", &[&message.to_string()])
+    }
+
+    /// `{t}:told:{channel}:{whom}`: something was said that is said once for a while.
+    #[must_use]
+    pub fn told(tenant: TenantId, channel: Channel, whom: &str) -> Self {
+        Self::new(tenant, "told", &[channel.as_str(), whom])
+    }
+
     /// `{t}:webchat:response:{conversation_id}`: wakes those who wait over REST (pub/sub).
     #[must_use]
     pub fn response(tenant: TenantId, conversation: ConversationId) -> Self {
@@ -147,6 +171,8 @@ mod tests {
         assert_eq!(Key::install(T, Channel::Slack, "a:b").as_str(), format!("{t}:slack_install:a%3Ab"));
         assert_eq!(Key::response(T, C).as_str(), format!("{t}:webchat:response:{c}"));
         assert_eq!(Key::memory(T, agent, None, C).as_str(), format!("{t}:memory:short:{agent}:_:{c}"));
+        assert_eq!(Key::engaged(T, C).as_str(), format!("{t}:engaged:{c}"));
+        assert_eq!(Key::placeholder(T, MessageId(C.0)).as_str(), format!("{t}:placeholder:{c}"));
         assert_eq!(Key::connection("TXzP+/=").as_str(), "connection:TXzP%2B%2F%3D");
     }
 

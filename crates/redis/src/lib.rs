@@ -13,6 +13,7 @@ pub mod live;
 pub mod memory;
 pub mod push;
 pub mod response;
+pub mod threads;
 
 pub use client::Redis;
 pub use error::RedisError;

@@ -37,6 +37,7 @@ async fn run() -> Result<(), StartError> {
         model: parts::model()?,
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
+        outgoing: parts::outgoing()?,
         limits,
     });
     parts::warm(None, Some(&agent.db));

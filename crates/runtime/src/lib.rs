@@ -31,6 +31,7 @@ pub mod notices;
 pub mod openapi;
 pub mod rest_default;
 pub mod slack_callback;
+pub mod slack_events;
 pub mod slack_install;
 pub mod ws_auth;
 pub mod ws_connect;

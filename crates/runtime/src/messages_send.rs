@@ -13,7 +13,7 @@ use konstruct_domain::{ConversationId, MessageId};
 use konstruct_ports::{Clock as _, Ids as _};
 use konstruct_protocol::request::content;
 use konstruct_protocol::rest::{AnswerBody, NewMessage, Problem, SentMessage};
-use konstruct_service::inbound::{Inbound, Normalised};
+use konstruct_service::inbound::{Author, Inbound, Normalised};
 use konstruct_service::{conversations, wait};
 
 use tokio::time::Instant;
@@ -108,7 +108,8 @@ pub(crate) async fn send(
         0 => None,
         _ => wait::subscribe(&state.redis, tenant, conversation_id).await,
     };
-    let accepted = state.inbound.accept(Normalised { message, user: caller.user_id }).await?;
+    let accepted =
+        state.inbound.accept(Normalised { message, author: Author::Member(caller.user_id) }).await?;
     let answer = if wait > 0 || accepted.duplicate {
         wait::answer(db, subscription, tenant, id, until).await
     } else {

@@ -5,14 +5,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use konstruct_aws::{AwsCredentials, AwsRoots, KmsKeys, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_channels::slack::adapter::Slack;
 use konstruct_channels::slack::api::SlackApi;
+use konstruct_domain::Channel;
 use konstruct_http::{Client, ClientConfig, Roots};
 use konstruct_llm::{OpenAi, OpenAiConfig, Pool, PoolConfig};
 use konstruct_ports::LanguageModel;
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_redis::Redis;
-use konstruct_secrets::{LocalKeys, Secrets};
+use konstruct_secrets::{LocalKeys, NoKeys, Secrets};
 use konstruct_service::Connections;
+use konstruct_service::outgoing::Outgoing;
 
 use crate::auth::{Keys, Verifier};
 use crate::config::{optional, required};
@@ -113,6 +116,14 @@ pub(crate) fn model() -> Result<Arc<dyn LanguageModel>, StartError> {
     let provider = OpenAi::new(client, &config).map_err(|error| StartError(error.to_string()))?;
     let config = PoolConfig { retries: 0, total: Duration::from_secs(840), ..PoolConfig::default() };
     Ok(Arc::new(Pool::new(vec![Arc::new(provider)], config, || 0.5)))
+}
+
+/// The channels whose answers go into threads elsewhere, and what opens their tokens: nothing, in a deployment that
+/// has no key for them.
+pub(crate) fn outgoing() -> Result<Outgoing, StartError> {
+    let has_keys = optional("SECRETS_KMS_KEY_ID").or(optional("SECRETS_KEY")).is_some();
+    let secrets = if has_keys { secrets()? } else { Secrets::new(Arc::new(NoKeys)) };
+    Ok(Outgoing { adapters: vec![(Channel::Slack, Arc::new(Slack::new(slack()?)))], secrets })
 }
 
 /// Begins to connect; the first use awaits what is not done by then.

@@ -12,10 +12,11 @@ use crate::rest::{BASE, serve};
 use crate::start::{StartError, start};
 
 /// The paths that have functions, apart from those below the base; `*` stands for one segment.
-const OTHER_PATHS: [(&str, &str); 5] = [
+const OTHER_PATHS: [(&str, &str); 6] = [
     ("/health", "GET"),
     ("/api/portal/channels", "GET"),
     ("/api/portal/channels/*", "DELETE"),
+    ("/slack/events", "POST"),
     ("/slack/install", "GET"),
     ("/slack/oauth/callback", "GET"),
 ];

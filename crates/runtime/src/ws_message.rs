@@ -6,7 +6,7 @@ use std::sync::Arc;
 use konstruct_ports::{Clock as _, Ids as _};
 use konstruct_protocol::{ClientFrame, ClientMessage, ErrorCode, ServerFrame};
 use konstruct_redis::connections::Identity;
-use konstruct_service::inbound::{Inbound, Normalised};
+use konstruct_service::inbound::{Author, Inbound, Normalised};
 use konstruct_service::{Error, Refusal};
 use lambda_runtime::{LambdaEvent, service_fn};
 
@@ -96,6 +96,6 @@ async fn accept(
         message.content,
         at,
     );
-    let received = Normalised { message: normalised, user: identity.user_id };
+    let received = Normalised { message: normalised, author: Author::Member(identity.user_id) };
     Ok(inbound.accept(received).await?.duplicate)
 }

@@ -5,6 +5,7 @@
 mod cipher;
 mod envelope;
 mod local;
+mod none;
 
 use std::fmt;
 use std::sync::Arc;
@@ -15,6 +16,7 @@ use zeroize::Zeroizing;
 
 pub use self::envelope::Sealed;
 pub use self::local::{LocalKeys, NoLocalKeys};
+pub use self::none::NoKeys;
 
 /// Largest secret, bytes: a token or a key, no document.
 pub const SECRET_BYTES_MAX: usize = 16 * 1024;

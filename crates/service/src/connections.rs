@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use futures_util::future::{join_all, try_join_all};
 use konstruct_domain::{ConversationId, TenantId};
-use konstruct_ports::{ConnectionGateway, PostOutcome};
+use konstruct_ports::{BoxFuture, ConnectionGateway, PostOutcome};
 use konstruct_protocol::{ServerFrame, Viewer};
 use konstruct_redis::Redis;
 use konstruct_redis::connections::Connection;
@@ -23,6 +23,19 @@ pub struct Connections {
     pub(crate) gateway: Arc<dyn ConnectionGateway>,
 }
 
+/// Posts nothing and closes nothing.
+struct NoGateway;
+
+impl ConnectionGateway for NoGateway {
+    fn post<'a>(&'a self, _: &'a str, _: &'a str) -> BoxFuture<'a, PostOutcome> {
+        Box::pin(async { PostOutcome::InDoubt })
+    }
+
+    fn close<'a>(&'a self, _: &'a str) -> BoxFuture<'a, ()> {
+        Box::pin(async {})
+    }
+}
+
 impl std::fmt::Debug for Connections {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.write_str("Connections")
@@ -34,6 +47,12 @@ impl Connections {
     #[must_use]
     pub fn new(redis: Redis, gateway: Arc<dyn ConnectionGateway>) -> Self {
         Self { redis, gateway }
+    }
+
+    /// For a function that only reads what is registered: a frame it would send reaches nobody.
+    #[must_use]
+    pub fn without_gateway(redis: Redis) -> Self {
+        Self { redis, gateway: Arc::new(NoGateway) }
     }
 
     /// Remembers a connection that just opened.

@@ -4,6 +4,7 @@
 
 mod admit;
 mod announce;
+mod arrival;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,6 +12,7 @@ use std::time::Duration;
 use konstruct_domain::{InboundMessage, UserId};
 use konstruct_ports::TaskQueue;
 use konstruct_postgres::TenantPool;
+use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
 use konstruct_protocol::{ErrorCode, Task, TaskKind};
 
@@ -22,6 +24,7 @@ use crate::patience::Patience;
 pub(crate) use admit::not_a_member;
 pub use admit::{Admitted, Tenanted};
 pub use announce::Announced;
+pub use arrival::Arrival;
 
 /// Accepts messages.
 #[derive(Clone)]
@@ -42,7 +45,16 @@ pub struct Normalised {
     /// The message.
     pub message: InboundMessage,
     /// Who wrote it.
-    pub user: UserId,
+    pub author: Author,
+}
+
+/// Who wrote a message.
+#[derive(Debug, Clone)]
+pub enum Author {
+    /// A portal user, in a conversation of his.
+    Member(UserId),
+    /// Somebody on another channel: whom it lets write is a matter of that channel.
+    Guest(Arrival),
 }
 
 /// A message that is stored.
@@ -71,23 +83,46 @@ impl Inbound {
         reach("inbound.admitted").await;
         let announced = announce::announced(&self.connections, admitted).await;
         reach("inbound.announced").await;
-        let stored = self.stored(announced, patience).await?;
+        let unannounce = announced.undo();
+        let stored = self.stored(announced, patience).await;
         reach("inbound.stored").await;
-        let accepted = self.enqueued(stored, patience).await;
+        let accepted = match stored {
+            Ok(stored) => self.enqueued(stored, patience).await,
+            Err(error) => Err(error),
+        };
         reach("inbound.enqueued").await;
+        if accepted.is_err()
+            && let Some(unannounce) = unannounce
+        {
+            unannounce.run(&self.connections).await;
+        }
         accepted
     }
 
     /// A copy finds its row and changes nothing.
     async fn stored(&self, announced: Announced, patience: Patience) -> Result<Stored, Error> {
-        let Normalised { message, user } = announced.received();
-        let new = NewMessage {
-            id: message.id,
-            conversation: message.thread_id,
-            user: *user,
-            content: &message.content,
+        let Normalised { message, author } = announced.received();
+        let store = || async {
+            let tx = self.db.begin(message.tenant_id).await?;
+            let (id, conversation, content) = (message.id, message.thread_id, &message.content);
+            match author {
+                Author::Member(user) => {
+                    tx.store_message(NewMessage { id, conversation, user: *user, content }).await
+                }
+                Author::Guest(arrival) => {
+                    let new = NewChannelMessage {
+                        id,
+                        conversation,
+                        channel: message.channel,
+                        session_id: &arrival.session_id,
+                        content,
+                        metadata: &message.channel_metadata,
+                        posts: announced.posts(),
+                    };
+                    tx.store_channel_message(new).await
+                }
+            }
         };
-        let store = || async { self.db.begin(message.tenant_id).await?.store_message(new).await };
         match patience.retry(store).await? {
             StoredRow::Yes(row) => Ok(Stored { announced, row }),
             StoredRow::NotAMember => Err(not_a_member()),

@@ -1,6 +1,5 @@
 //! What is due and nobody is at work on: turns that are woken again. It answers nothing itself.
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use konstruct_domain::{Channel, InboundMessage, Sender};
@@ -43,17 +42,21 @@ async fn wake(
     let Some(message) = db.begin(turn.tenant_id).await?.inbound(turn.message_id).await? else {
         return Ok(());
     };
-    let metadata = [
-        ("portal_user_id", message.user_id.map(|u| u.to_string()).unwrap_or_default()),
-        ("tenant_id", turn.tenant_id.to_string()),
-        ("conversation_id", turn.conversation_id.to_string()),
-    ];
-    let channel_metadata: BTreeMap<_, _> = metadata.into_iter().map(|(k, v)| (k.to_owned(), v)).collect();
+    let mut channel_metadata = message.channel_metadata;
+    if message.channel == Channel::Web {
+        let metadata = [
+            ("portal_user_id", message.user_id.map(|u| u.to_string()).unwrap_or_default()),
+            ("tenant_id", turn.tenant_id.to_string()),
+            ("conversation_id", turn.conversation_id.to_string()),
+        ];
+        channel_metadata.extend(metadata.map(|(key, value)| (key.to_owned(), value)));
+    }
+    let author = if message.channel == Channel::Web { "portal_user_id" } else { "user_id" };
     let inbound = InboundMessage {
         id: turn.message_id,
         tenant_id: turn.tenant_id,
-        channel: Channel::Web,
-        sender: Sender { user_id: channel_metadata.get("portal_user_id").cloned().unwrap_or_default() },
+        channel: message.channel,
+        sender: Sender { user_id: channel_metadata.get(author).cloned().unwrap_or_default() },
         channel_metadata,
         content: message.content,
         timestamp: now,

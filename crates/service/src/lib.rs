@@ -10,10 +10,12 @@ pub mod inbound;
 pub mod installations;
 pub mod janitor;
 pub mod notices;
+pub mod outgoing;
 pub mod patience;
 pub mod reset;
 pub mod sessions;
 pub mod stop;
+pub mod threads;
 pub mod turn;
 pub mod wait;
 

@@ -10,6 +10,7 @@ pub mod end;
 mod left;
 pub mod progress;
 pub mod prompt;
+mod reply;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,6 +28,7 @@ use crate::connections::Connections;
 use crate::delivery::{Gate, LogWriter, Poster};
 use crate::error::Error;
 use crate::failpoint::reach;
+use crate::outgoing::Outgoing;
 use crate::patience::Patience;
 
 /// An outage of ours never ends a turn: it is waited out inside the invocation for so long.
@@ -98,6 +100,8 @@ pub struct Agent {
     pub clock: Arc<dyn Clock>,
     /// Ids of answers.
     pub ids: Arc<dyn Ids>,
+    /// Channels whose answers go into threads elsewhere.
+    pub outgoing: Outgoing,
     /// Limits.
     pub limits: TurnLimits,
 }
@@ -131,6 +135,8 @@ pub(crate) struct Held<'a> {
     pub(crate) poster: Poster,
     /// The message whose answer was to be stopped when the lease was taken.
     pub(crate) cancelled: Option<MessageId>,
+    /// The present turn's answer on its way into a channel's thread.
+    reply: Option<reply::Reply>,
 }
 
 /// What became of one turn.
@@ -230,7 +236,7 @@ impl Agent {
         let disposition = match gate {
             Ok(Gate::Open { cancelled, .. }) => {
                 let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
-                let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled };
+                let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled, reply: None };
                 let worked = tokio::select! {
                     worked = held.turns(next, up_to, record.deadline) => worked,
                     lease = self.keep_lease(tenant, guard, record) => Ok(lost(lease).await),
@@ -297,6 +303,7 @@ impl Held<'_> {
                 return Ok(Disposition::Again(Duration::ZERO));
             }
             needs = FURTHER_TURN_NEEDS;
+            self.begin_reply(&turn).await?;
             let turned = if turn.epoch < self.leased.guard.epoch {
                 self.finish_left(&turn).await?
             } else if let Some(ended) = turn.ended.clone() {

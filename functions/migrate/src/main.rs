@@ -1,4 +1,4 @@
-//! tokio Only starts it: what it does is in `konstruct-runtime`.
+//! Only starts it: what it does is in `konstruct-runtime`.
 
 fn main() -> std::process::ExitCode {
     konstruct_runtime::migrate::main()

@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::channels::Channels;
 use crate::error::{Context, Error, Result};
 
 /// The stack's ports: `PORT_BASE` + n, all on 127.0.0.1 (10 to 19 are kept free for later).
@@ -109,8 +110,8 @@ pub struct Config {
     pub turn_lease_ms: u64,
     /// AWS's limits.
     pub limits: Limits,
-    /// Demo secrets of the channels, by their name in `stack.json`.
-    pub channel_secrets: Vec<(&'static str, String)>,
+    /// The channels' APIs and secrets.
+    pub channels: Channels,
 }
 
 impl Config {
@@ -137,15 +138,7 @@ impl Config {
                 max_connection: millis("WS_MAX_CONNECTION_MS", 7_200_000)?,
                 integration: millis("INTEGRATION_TIMEOUT_MS", 29_000)?,
             },
-            channel_secrets: [
-                ("slack_signing_secret", "SLACK_SIGNING_SECRET", "demo-slack-signing-secret"),
-                ("whatsapp_app_secret", "WHATSAPP_APP_SECRET", "demo-whatsapp-app-secret"),
-                ("whatsapp_verify_token", "WHATSAPP_VERIFY_TOKEN", "demo-whatsapp-verify-token"),
-                ("telegram_secret_token", "TELEGRAM_SECRET_TOKEN", "demo-telegram-secret-token"),
-            ]
-            .into_iter()
-            .map(|(key, name, demo)| (key, variable(name).unwrap_or_else(|| demo.into())))
-            .collect(),
+            channels: Channels::read(variable),
         })
     }
 

@@ -22,13 +22,13 @@ pub async fn create(postgres: &Postgres) -> Result<()> {
         sql.push_str(
             "SELECT format('ALTER DATABASE %I OWNER TO konstruct_owner', current_database()) \\gexec\n",
         );
-        return psql(&postgres.admin_url(""), &sql).await;
+        return psql(&postgres.admin_url(""), &sql).await.map(drop);
     }
     sql.push_str(
         "SELECT 'CREATE DATABASE konstruct OWNER konstruct_owner' \
          WHERE NOT EXISTS (SELECT FROM pg_database WHERE datname = 'konstruct') \\gexec\n",
     );
-    psql(&postgres.admin_url("postgres"), &sql).await
+    psql(&postgres.admin_url("postgres"), &sql).await.map(drop)
 }
 
 /// Lets the roles that the migrations made log in, then loads the demo data.
@@ -38,19 +38,20 @@ pub async fn fill(postgres: &Postgres) -> Result<()> {
         format!("ALTER ROLE {role} LOGIN PASSWORD '{password}';\n")
     });
     let sql = format!("BEGIN;\n{}{DEMO}\nCOMMIT;\n", logins.concat());
-    psql(&postgres.admin_url("konstruct"), &sql).await
+    psql(&postgres.admin_url("konstruct"), &sql).await.map(drop)
 }
 
-async fn psql(url: &str, sql: &str) -> Result<()> {
+/// Runs `sql`; gives back the rows, one a line and without decoration.
+pub async fn psql(url: &str, sql: &str) -> Result<String> {
     let mut child = Command::new("psql")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-"])
+        .args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-v", "VERBOSITY=terse", "-f", "-"])
         // Not as an argument: those can be read in the process list.
         .env_clear()
         .env("PATH", "/usr/local/bin:/usr/bin:/bin")
         .env("PGOPTIONS", "-c client_min_messages=warning")
         .envs(login(url)?)
         .stdin(Stdio::piped())
-        .stdout(Stdio::null())
+        .stdout(Stdio::piped())
         .stderr(Stdio::piped())
         .process_group(0)
         .kill_on_drop(true)
@@ -62,7 +63,7 @@ async fn psql(url: &str, sql: &str) -> Result<()> {
     }
     let output = child.wait_with_output().await.context("psql")?;
     if output.status.success() {
-        return Ok(());
+        return String::from_utf8(output.stdout).context("psql");
     }
     let said = String::from_utf8_lossy(&output.stderr);
     Err(Error::new(format!("the database refuses: {}", said.lines().next().unwrap_or_default())))

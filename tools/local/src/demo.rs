@@ -70,6 +70,12 @@ impl Demo {
         (admin, self.tenants.iter().map(|tenant| tenant.for_stack_file(secret)).collect())
     }
 
+    /// Whether this Slack workspace is an installation of the tenant in the demo.
+    pub fn has_slack_workspace(&self, tenant: &str, workspace: &str) -> bool {
+        let slack = json!({"channel": "slack", "workspace_id": workspace});
+        self.tenants.iter().any(|known| known.id == tenant && known.installations.contains(&slack))
+    }
+
     /// Everyone with a token.
     pub fn people(&self, secret: &str) -> Vec<Person> {
         let admin = &self.platform_admin;

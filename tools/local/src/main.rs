@@ -4,10 +4,13 @@
 mod addresses;
 mod banner;
 mod binaries;
+mod channels;
 mod clock;
 mod config;
 mod database;
 mod demo;
+mod demo_tokens;
+mod envelope;
 mod error;
 mod faults;
 mod gateway;

@@ -27,7 +27,7 @@ use crate::sqs::client::SqsClient;
 use crate::sqs::queues;
 use crate::template::{self, Wiring};
 use crate::wiring::{Parts, parameters};
-use crate::{binaries, model::server::ModelServer, stack_file};
+use crate::{binaries, demo_tokens, model::server::ModelServer, stack_file};
 
 /// What has been started and must be stopped.
 struct Started {
@@ -102,6 +102,7 @@ async fn start(config: &Config, secrets: &Secrets, started: &Started) -> Result<
     parts.runtime_api(runtime_api, &mut tasks);
     migrate(&host, &wiring).await?;
     database::fill(&services.postgres).await?;
+    demo_tokens::seed(&services.postgres, &demo, &secrets.key(config.database_url.as_deref())).await?;
     services.model.start().await?;
     parts.everything(listeners, &mut tasks);
     stack_file::write(&config.state_dir, &stack_file::content(config, &wiring, services, secrets, &demo)?)?;

@@ -5,7 +5,7 @@ use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::addresses::Addresses;
 use crate::config::Config;
@@ -54,8 +54,6 @@ pub fn content(
     let (queue, dead_letter) = work_queue(wiring)?;
     let queue_url = |name: &str| format!("{}/{ACCOUNT}/{name}", addresses.sqs());
     let (platform_admin, tenants) = demo.for_stack_file(&secrets.jwt);
-    let channel_secrets: Map<_, _> =
-        config.channel_secrets.iter().map(|(name, value)| ((*name).to_string(), json!(value))).collect();
     Ok(json!({
         "http_url": addresses.http(),
         "ws_url": addresses.websocket(),
@@ -70,7 +68,7 @@ pub fn content(
         "model_url": addresses.model(),
         "recorder_url": addresses.recorder(),
         "jwt": {"issuer": token::ISSUER, "audience": token::AUDIENCE, "algorithm": "HS256", "secret": secrets.jwt},
-        "secrets": channel_secrets,
+        "secrets": config.channels.for_stack_file(),
         "platform_admin": platform_admin,
         "tenants": tenants,
     }))

@@ -52,9 +52,16 @@ pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Re
         ("LlmModel", config.model.name.clone()),
         ("TurnLeaseMs", config.turn_lease_ms.to_string()),
         ("ManagementUrl", addresses.management()),
+        ("SecretsKey", secrets.key(config.database_url.as_deref())),
+        ("SecretsKmsKeyId", String::new()),
     ];
+    let channels = config.channels.parameters(&addresses.recorder());
     Ok(Inputs {
-        parameters: parameters.into_iter().map(|(name, value)| (name.to_string(), value)).collect(),
+        parameters: parameters
+            .into_iter()
+            .chain(channels)
+            .map(|(name, value)| (name.to_string(), value))
+            .collect(),
         sqs_endpoint: addresses.sqs(),
     })
 }

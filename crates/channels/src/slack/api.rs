@@ -157,7 +157,8 @@ impl SlackApi {
         self.json(token, "chat.delete", &args, limit).await.map(|_| ())
     }
 
-    /// `chat.postEphemeral`: `text`, which is escaped already, for the place's person alone.
+    /// `chat.postEphemeral`: `text`, which is escaped already, for the place's person alone. In the thread only where
+    /// there is one: Slack shows none in a thread that does not exist yet.
     ///
     /// # Errors
     /// [`ApiError`].
@@ -168,8 +169,8 @@ impl SlackApi {
         text: &str,
         limit: Duration,
     ) -> Result<(), ApiError> {
-        let args = json!({"channel": place.room, "thread_ts": place.root, "user": place.user, "text": text,
-                          "link_names": false});
+        let mut args = json!({"channel": place.room, "user": place.user, "text": text, "link_names": false});
+        call::put_thread(&mut args, place);
         self.json(token, "chat.postEphemeral", &args, limit).await.map(|_| ())
     }
 

@@ -6,10 +6,11 @@ mod message;
 mod text;
 
 use serde_json::value::RawValue;
+use time::OffsetDateTime;
 
 use self::json::Object;
 pub use self::message::{Addressed, SlackMessage};
-use super::ts::is_id;
+use super::ts::{Ts, is_id};
 
 /// What a body says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,13 +28,20 @@ pub enum Received {
         team_id: Option<String>,
     },
     /// The app was removed.
-    Uninstalled(Workspace),
+    Uninstalled {
+        /// From where.
+        workspace: Workspace,
+        /// When, if the event says so.
+        at: Option<OffsetDateTime>,
+    },
     /// Tokens were taken back.
     TokensRevoked {
         /// Where.
         workspace: Workspace,
         /// Whether one of them is a bot's: then the installation is of no use any more.
         bot: bool,
+        /// When, if the event says so.
+        at: Option<OffsetDateTime>,
     },
     /// A person's message, which may be meant for us.
     Message(Box<SlackMessage>),
@@ -167,12 +175,14 @@ fn of_event(envelope: &Object) -> Received {
         return Received::Ignored(Ignored::NotUnderstood);
     };
     let authorizations = envelope.objects("authorizations");
+    let at = event.text("event_ts").and_then(|ts| Ts::parse(&ts).ok()).map(|ts| ts.time());
     let workspace = || Workspace::of(envelope, authorizations.first(), Some(&event));
     match event.text("type").as_deref() {
-        Some("app_uninstalled") => Received::Uninstalled(workspace()),
+        Some("app_uninstalled") => Received::Uninstalled { workspace: workspace(), at },
         Some("tokens_revoked") => {
             let bots = event.object("tokens").map(|tokens| tokens.list::<Box<RawValue>>("bot"));
-            Received::TokensRevoked { workspace: workspace(), bot: bots.is_some_and(|bots| !bots.is_empty()) }
+            let bot = bots.is_some_and(|bots| !bots.is_empty());
+            Received::TokensRevoked { workspace: workspace(), bot, at }
         }
         Some(kind @ ("message" | "app_mention")) => {
             match message::read(&event, kind == "app_mention", &authorizations, workspace()) {

@@ -64,9 +64,9 @@ pub fn markdown_text(markdown: &str) -> String {
             _ => in_address && !character.is_whitespace(),
         };
         if character == '&' && in_address {
-            out.push('&')
+            out.push('&');
         } else {
-            push_character(&mut out, character)
+            push_character(&mut out, character);
         }
         before = character;
     }

@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use time::OffsetDateTime;
 
 /// A message's `ts`, as Slack writes it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -39,6 +40,13 @@ impl Ts {
     #[must_use]
     pub fn as_str(&self) -> &str {
         &self.0
+    }
+
+    /// When it was posted.
+    #[must_use]
+    pub fn time(&self) -> OffsetDateTime {
+        let micros = i128::from(self.number().unwrap_or(0));
+        OffsetDateTime::from_unix_timestamp_nanos(micros * 1_000).unwrap_or(OffsetDateTime::UNIX_EPOCH)
     }
 
     /// Whether this message is younger than another one of its room.

@@ -6,7 +6,7 @@ use konstruct_postgres::TenantPool;
 use konstruct_protocol::ErrorCode;
 use konstruct_redis::admission::Admission;
 
-use super::Normalised;
+use super::{Author, Normalised};
 use crate::connections::Connections;
 use crate::error::{Error, Refusal};
 use crate::patience::Patience;
@@ -36,7 +36,11 @@ pub(super) async fn tenanted(
     received: Normalised,
     patience: Patience,
 ) -> Result<Tenanted, Error> {
-    let (tenant, user, thread) = (received.message.tenant_id, received.user, received.message.thread_id);
+    let (tenant, thread) = (received.message.tenant_id, received.message.thread_id);
+    let user = match received.author {
+        Author::Member(user) => user,
+        Author::Guest(_) => return guest(db, received, patience).await,
+    };
     let facts = patience.retry(|| async { db.begin(tenant).await?.admission(user, thread).await }).await?;
     let Some(facts) = facts.filter(|facts| facts.membership.is_some()) else {
         return Err(not_a_member());
@@ -46,6 +50,13 @@ pub(super) async fn tenanted(
         Some(owner) if owner != user => Err(Denied::NotYours.into()),
         Some(_) => Ok(Tenanted { received, tenant: facts.tenant, human: facts.human }),
     }
+}
+
+async fn guest(db: &TenantPool, received: Normalised, patience: Patience) -> Result<Tenanted, Error> {
+    let (tenant, thread) = (received.message.tenant_id, received.message.thread_id);
+    let facts = patience.retry(|| async { db.begin(tenant).await?.thread_admission(thread).await }).await?;
+    let facts = facts.ok_or_else(|| Error::not_found("tenant"))?;
+    Ok(Tenanted { received, tenant: facts.tenant, human: facts.human })
 }
 
 pub(super) async fn admitted(

@@ -1,41 +1,133 @@
-//! Announced: the person is shown that the agent is at work, before the work is queued (CHAT-05). Failing to show
-//! it never loses the message.
+//! Announced: the person is shown that the agent is at work, before the work is queued (CHAT-05, SLACK-04). Failing to
+//! show it never loses the message.
 
 use std::time::Duration;
 
+use konstruct_domain::InboundMessage;
+use konstruct_ports::Addressee;
 use konstruct_protocol::ServerFrame;
 
-use super::Normalised;
 use super::admit::Admitted;
+use super::{Arrival, Author, Normalised};
 use crate::connections::Connections;
 
-/// A device that hangs does not hold up the message.
+/// A device, or a channel, that hangs does not hold up the message.
 const SHOWN_WITHIN: Duration = Duration::from_millis(500);
+/// As above, for a channel: another service, over the internet.
+const POSTED_WITHIN: Duration = Duration::from_millis(1_200);
 
 /// A message whose person was told.
 #[derive(Debug)]
-pub struct Announced(Normalised);
+pub struct Announced {
+    received: Normalised,
+    /// The placeholder, as the channel's journal has it.
+    posts: Option<String>,
+    /// Whether this copy posted it.
+    first: bool,
+}
+
+/// Takes an announcement back: nobody is at work after all.
+pub(super) struct Undo {
+    arrival: Arrival,
+    message: InboundMessage,
+    posts: String,
+}
 
 impl Announced {
     pub(super) const fn received(&self) -> &Normalised {
-        &self.0
+        &self.received
+    }
+
+    pub(super) fn posts(&self) -> Option<&str> {
+        self.posts.as_deref()
     }
 
     pub(super) fn into_received(self) -> Normalised {
-        self.0
+        self.received
+    }
+
+    /// What takes this back; `None`: there is nothing that stays.
+    pub(super) fn undo(&self) -> Option<Undo> {
+        let Author::Guest(arrival) = &self.received.author else { return None };
+        let posts = self.posts.clone().filter(|_| self.first)?;
+        Some(Undo { arrival: arrival.clone(), message: self.received.message.clone(), posts })
+    }
+}
+
+impl Undo {
+    pub(super) async fn run(self, connections: &Connections) {
+        let Self { arrival, message, posts } = self;
+        let to = arrival.addressee(&message);
+        let (tenant, id) = (message.tenant_id, message.id);
+        match arrival.channel.retract(&to, &posts, POSTED_WITHIN).await {
+            // A copy that comes next is not announced, and its answer is posted anew.
+            Ok(()) => {
+                if let Err(error) = connections.redis.forget_placeholder(tenant, id).await {
+                    tracing::warn!(%error, "a placeholder that is gone could not be forgotten");
+                }
+            }
+            // It is in the row, or will be: the answer takes its place.
+            Err(error) => tracing::warn!(%error, "a placeholder could not be taken back"),
+        }
     }
 }
 
 pub(super) async fn announced(connections: &Connections, admitted: Admitted) -> Announced {
     let Admitted { received, announce } = admitted;
-    if announce {
-        let (tenant, thread) = (received.message.tenant_id, received.message.thread_id);
-        let show = connections.send_to_conversation(tenant, thread, &ServerFrame::Typing);
-        match tokio::time::timeout(SHOWN_WITHIN, show).await {
-            Ok(Ok(_)) => {}
-            Ok(Err(error)) => tracing::warn!(%error, "typing could not be shown"),
-            Err(_) => tracing::warn!("typing was not shown in time"),
+    match &received.author {
+        Author::Member(_) => {
+            if announce {
+                show_typing(connections, &received.message).await;
+            }
+            Announced { received, posts: None, first: false }
+        }
+        Author::Guest(arrival) => {
+            let to = arrival.addressee(&received.message);
+            let posts = if announce {
+                Some(post_placeholder(connections, arrival, &to, &received.message).await)
+            } else {
+                noted(connections, &received.message).await
+            };
+            Announced { received, posts, first: announce }
         }
     }
-    Announced(received)
+}
+
+async fn show_typing(connections: &Connections, message: &InboundMessage) {
+    let show = connections.send_to_conversation(message.tenant_id, message.thread_id, &ServerFrame::Typing);
+    match tokio::time::timeout(SHOWN_WITHIN, show).await {
+        Ok(Ok(_)) => {}
+        Ok(Err(error)) => tracing::warn!(%error, "typing could not be shown"),
+        Err(_) => tracing::warn!("typing was not shown in time"),
+    }
+}
+
+/// The placeholder's id is noted at once, for a copy that comes after a crash before it is stored. Where not even that
+/// was done, there is no journal, and the channel looks for one by itself.
+async fn post_placeholder(
+    connections: &Connections,
+    arrival: &Arrival,
+    to: &Addressee,
+    message: &InboundMessage,
+) -> String {
+    let announced = arrival.channel.announce(to, POSTED_WITHIN).await;
+    if let Err(error) = announced.outcome {
+        tracing::warn!(%error, "a placeholder could not be posted");
+    }
+    let noted = connections.redis.note_placeholder(message.tenant_id, message.id, &announced.posts).await;
+    if let Err(error) = noted {
+        tracing::warn!(%error, "a placeholder could not be noted");
+    }
+    announced.posts
+}
+
+/// What an earlier copy posted.
+async fn noted(connections: &Connections, message: &InboundMessage) -> Option<String> {
+    match connections.redis.placeholder(message.tenant_id, message.id).await {
+        Ok(posts) => posts,
+        Err(error) => {
+            tracing::warn!(%error, "a placeholder could not be looked up");
+            None
+        }
+    }
 }

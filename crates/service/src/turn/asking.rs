@@ -155,6 +155,7 @@ impl Held<'_> {
         if let Shown::From(first) = shown {
             asking.first_seq.get_or_insert(first);
             asking.progress.pending_shown();
+            self.show_reply(&asking.progress.shown);
         }
         Ok(shown)
     }

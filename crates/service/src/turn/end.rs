@@ -115,12 +115,10 @@ impl Held<'_> {
         let redis = self.agent.connections.redis.clone();
         let read = || redis.frames_after(self.tenant, thread, Seq(0), usize::MAX >> 1);
         let log = Patience::of(super::OUTAGE).retry(read).await?;
-        if log.iter().any(|(_, event)| ends(event, turn.id)) {
-            return Ok(Turned::Ended);
-        }
-        if pieces_are_lost(ended, &log) {
-            // Whoever was to get the end may have got it with the log that is gone: all are told of the gap.
-            return Ok(Turned::Ended);
+        // Whoever was to get an end whose pieces are lost may have got it with the log that is gone: all are told of
+        // the gap.
+        if log.iter().any(|(_, event)| ends(event, turn.id)) || pieces_are_lost(ended, &log) {
+            return self.end_reply(turn, ended).await;
         }
         self.announce_end(turn, ended).await
     }
@@ -133,6 +131,10 @@ impl Held<'_> {
             return Ok(Turned::GiveUp);
         }
         reach("end.shown").await;
+        if self.end_reply(turn, ended).await? == Turned::GiveUp {
+            return Ok(Turned::GiveUp);
+        }
+        reach("end.replied").await;
         if let Ended::Answer { text, .. } = ended {
             let (tenant, thread) = (self.tenant, self.conversation());
             if let Err(error) = self.agent.connections.redis.publish_response(tenant, thread, text).await {

@@ -26,6 +26,8 @@ pub fn of(spec: &FunctionSpec, setup: &Setup, sandbox: &str) -> BTreeMap<String,
         ("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/{sandbox}", setup.runtime_api_port)),
         ("_HANDLER", spec.handler.clone()),
         ("LAMBDA_TASK_ROOT", setup.binaries.display().to_string()),
+        // As SAM CLI has it: what may be used on a developer's machine only looks for this.
+        ("AWS_SAM_LOCAL", "true".into()),
         ("LANG", "en_US.UTF-8".into()),
         ("PATH", "/usr/local/bin:/usr/bin:/bin:/opt/bin".into()),
         ("TZ", ":UTC".into()),

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::slack::place::Place;
+
 pub(super) const JSON: &str = "application/json; charset=utf-8";
 pub(super) const FORM: &str = "application/x-www-form-urlencoded";
 
@@ -58,6 +60,13 @@ pub(super) fn put_recipient(args: &mut Value, recipient: &Recipient<'_>) {
     }
 }
 
+/// The thread that the answered message is in, if it is in one.
+pub(super) fn put_thread(args: &mut Value, place: &Place) {
+    if place.root != place.ts {
+        put(args, "thread_ts", json!(place.root));
+    }
+}
+
 fn put(args: &mut Value, name: &str, value: Value) {
     if let Some(args) = args.as_object_mut() {
         args.insert(name.to_owned(), value);
@@ -82,7 +91,7 @@ fn push_encoded(form: &mut String, text: &str) {
     for byte in text.bytes() {
         match byte {
             b'A'..=b'Z' | b'a'..=b'z' | b'0'..=b'9' | b'-' | b'.' | b'_' | b'~' => {
-                form.push(char::from(byte))
+                form.push(char::from(byte));
             }
             _ => {
                 form.push('%');

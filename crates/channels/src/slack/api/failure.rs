@@ -62,6 +62,22 @@ impl ErrorCode {
     }
 }
 
+impl ErrorCode {
+    /// Codes that speak of Slack's state and not of the call: however often they come, another try may do.
+    #[must_use]
+    pub fn will_pass(&self) -> bool {
+        self.may_have_happened()
+            || matches!(
+                self.as_str(),
+                "external_channel_migrating"
+                    | "message_limit_exceeded"
+                    | "messaging_processing_failed"
+                    | "org_login_required"
+                    | "team_added_to_org"
+            )
+    }
+}
+
 impl fmt::Display for ErrorCode {
     fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
         formatter.write_str(&self.0)

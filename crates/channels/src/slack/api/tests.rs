@@ -141,6 +141,21 @@ async fn a_thread_is_read_as_a_form_behind_the_message() {
     assert_eq!(sent[0].3, "channel=C1&ts=1.000001&oldest=1.000002&include_all_metadata=true&limit=100");
 }
 
+#[tokio::test]
+async fn an_ephemeral_message_is_in_a_thread_only_where_there_is_one() {
+    let (slack, api) = played(answer(200, None, r#"{"ok":true,"message_ts":"1.000009"}"#));
+    let alone = Place { root: place().ts, ..place() };
+    for (place, thread) in [(place(), json!("1.000001")), (alone, Value::Null)] {
+        api.post_ephemeral(&token(), &place, "wait", LIMIT).await.unwrap();
+        let sent = slack.sent.lock().unwrap().pop().unwrap();
+        let body: Value = serde_json::from_str(&sent.3).unwrap();
+        assert_eq!(
+            (sent.0, &body["user"], &body["thread_ts"]),
+            ("chat.postEphemeral", &json!("U1"), &thread)
+        );
+    }
+}
+
 /// proves SLACK-06
 #[tokio::test]
 async fn an_installation_hands_over_its_token_and_shows_it_nowhere() {

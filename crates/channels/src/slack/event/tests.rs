@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 
 use super::*;
 
-fn envelope(event: Value) -> Value {
+fn envelope(event: &Value) -> Value {
     json!({
         "type": "event_callback", "team_id": "T1", "api_app_id": "A1", "event": event,
         "authorizations": [{"enterprise_id": null, "team_id": "T1", "user_id": "UBOT", "is_bot": true,
@@ -12,7 +12,7 @@ fn envelope(event: Value) -> Value {
     })
 }
 
-fn message(changes: Value) -> Value {
+fn message(changes: &Value) -> Value {
     let mut event = json!({"type": "message", "channel": "C1", "channel_type": "channel", "user": "U1",
                            "text": "<@UBOT> hi", "ts": "1766458026.240809"});
     let (Some(event_fields), Some(changes)) = (event.as_object_mut(), changes.as_object()) else {
@@ -28,8 +28,8 @@ fn received(body: &Value) -> Received {
     parse(body.to_string().as_bytes(), Some("application/json"), Some("A1"))
 }
 
-fn read(changes: Value) -> Result<SlackMessage, Ignored> {
-    match received(&envelope(message(changes))) {
+fn read(changes: &Value) -> Result<SlackMessage, Ignored> {
+    match received(&envelope(&message(changes))) {
         Received::Message(message) => Ok(*message),
         Received::Ignored(why) => Err(why),
         other => panic!("{other:?}"),
@@ -53,15 +53,18 @@ fn what_is_not_understood_is_ignored() {
     for body in [&b""[..], b"{", b"[]", b"nul", b"{}", b"\xFF\xFE", b"{\"type\":1}"] {
         assert_eq!(parse(body, None, None), Received::Ignored(Ignored::NotUnderstood), "{body:?}");
     }
-    assert_eq!(received(&envelope(json!(null))), Received::Ignored(Ignored::NotUnderstood));
-    assert_eq!(received(&envelope(json!({"type": "reaction_added"}))), Received::Ignored(Ignored::OtherType));
+    assert_eq!(received(&envelope(&json!(null))), Received::Ignored(Ignored::NotUnderstood));
+    assert_eq!(
+        received(&envelope(&json!({"type": "reaction_added"}))),
+        Received::Ignored(Ignored::OtherType)
+    );
     let actions = json!({"type": "block_actions", "api_app_id": "A1"});
     assert_eq!(received(&actions), Received::Ignored(Ignored::OtherType));
 }
 
 #[test]
 fn another_apps_events_are_ignored_where_ours_is_configured() {
-    let mut body = envelope(message(json!({})));
+    let mut body = envelope(&message(&json!({})));
     body["api_app_id"] = json!("A2");
     assert_eq!(received(&body), Received::Ignored(Ignored::OtherApp));
     assert!(matches!(parse(body.to_string().as_bytes(), None, None), Received::Message(_)));
@@ -77,19 +80,19 @@ fn an_overrun_names_its_workspace() {
 /// proves SLACK-01
 #[test]
 fn mentions_direct_messages_and_threads_are_told_apart() {
-    assert_eq!(read(json!({})).expect("a message").addressed, Addressed::Mention);
+    assert_eq!(read(&json!({})).expect("a message").addressed, Addressed::Mention);
     let mention = json!({"type": "app_mention", "channel_type": null, "text": "hi"});
-    assert_eq!(read(mention).expect("a message").addressed, Addressed::Mention);
+    assert_eq!(read(&mention).expect("a message").addressed, Addressed::Mention);
     let direct = json!({"channel": "D1", "channel_type": "im", "text": "hi"});
-    assert_eq!(read(direct).expect("a message").addressed, Addressed::Direct);
+    assert_eq!(read(&direct).expect("a message").addressed, Addressed::Direct);
     let direct = json!({"channel": "D1", "channel_type": null, "text": "hi"});
-    assert_eq!(read(direct).expect("a message").addressed, Addressed::Direct);
+    assert_eq!(read(&direct).expect("a message").addressed, Addressed::Direct);
     let thread = json!({"text": "hi", "thread_ts": "1766458020.000100"});
-    let message = read(thread).expect("a message");
+    let message = read(&thread).expect("a message");
     assert_eq!(message.addressed, Addressed::MaybeFollowed);
     assert_eq!(message.root().as_str(), "1766458020.000100");
-    assert_eq!(read(json!({"text": "hi"})), Err(Ignored::NotAddressed));
-    assert_eq!(read(json!({"text": "hi", "thread_ts": "1766458026.240809"})), Err(Ignored::NotAddressed));
+    assert_eq!(read(&json!({"text": "hi"})), Err(Ignored::NotAddressed));
+    assert_eq!(read(&json!({"text": "hi", "thread_ts": "1766458026.240809"})), Err(Ignored::NotAddressed));
 }
 
 /// proves SLACK-01
@@ -111,12 +114,12 @@ fn bots_edits_and_deletions_are_ignored() {
         (json!({"user": "USLACK"}), Ignored::NoPerson),
         (json!({"user": 7}), Ignored::NoPerson),
     ] {
-        assert_eq!(read(changes.clone()), Err(why), "{changes}");
+        assert_eq!(read(&changes), Err(why), "{changes}");
     }
     for subtype in ["file_share", "thread_broadcast", "me_message"] {
-        assert!(read(json!({"subtype": subtype, "files": [{"id": "F1"}]})).is_ok(), "{subtype}");
+        assert!(read(&json!({"subtype": subtype, "files": [{"id": "F1"}]})).is_ok(), "{subtype}");
     }
-    assert!(read(json!({"subtype": null, "bot_id": null, "hidden": false})).is_ok());
+    assert!(read(&json!({"subtype": null, "bot_id": null, "hidden": false})).is_ok());
 }
 
 #[test]
@@ -129,9 +132,9 @@ fn a_message_without_a_place_is_malformed() {
         json!({"channel": null}),
         json!({"channel": "C 1"}),
     ] {
-        assert_eq!(read(changes.clone()), Err(Ignored::Malformed), "{changes}");
+        assert_eq!(read(&changes), Err(Ignored::Malformed), "{changes}");
     }
-    let mut body = envelope(message(json!({})));
+    let mut body = envelope(&message(&json!({})));
     body["team_id"] = json!(null);
     body["authorizations"][0]["team_id"] = json!(null);
     assert_eq!(received(&body), Received::Ignored(Ignored::Malformed));
@@ -144,7 +147,7 @@ fn the_workspace_is_the_envelopes_and_else_the_authorizations_or_the_events() {
         Received::Message(message) => message.workspace.installation_id().map(str::to_owned),
         other => panic!("{other:?}"),
     };
-    let mut body = envelope(message(json!({"team": "T9"})));
+    let mut body = envelope(&message(&json!({"team": "T9"})));
     assert_eq!(team(&body).as_deref(), Some("T1"));
     body["team_id"] = json!(null);
     body["authorizations"][0]["team_id"] = json!("T2");
@@ -159,17 +162,19 @@ fn the_workspace_is_the_envelopes_and_else_the_authorizations_or_the_events() {
 
 #[test]
 fn removal_and_revoked_tokens_name_their_workspace() {
-    let Received::Uninstalled(workspace) = received(&envelope(json!({"type": "app_uninstalled"}))) else {
-        panic!("no removal")
-    };
-    assert_eq!(workspace.installation_id(), Some("T1"));
+    for (event_ts, seconds) in [(json!("1795167070.000000"), Some(1_795_167_070)), (json!(null), None)] {
+        let body = envelope(&json!({"type": "app_uninstalled", "event_ts": event_ts}));
+        let Received::Uninstalled { workspace, at } = received(&body) else { panic!("no removal") };
+        assert_eq!(workspace.installation_id(), Some("T1"));
+        assert_eq!(at.map(|at| at.unix_timestamp()), seconds);
+    }
     for (tokens, bot) in [
         (json!({"oauth": ["U1"], "bot": ["UBOT"]}), true),
         (json!({"oauth": ["U1"], "bot": []}), false),
         (json!({"oauth": ["U1"]}), false),
         (json!(null), false),
     ] {
-        let body = envelope(json!({"type": "tokens_revoked", "tokens": tokens}));
+        let body = envelope(&json!({"type": "tokens_revoked", "tokens": tokens}));
         assert!(matches!(received(&body), Received::TokensRevoked { bot: b, .. } if b == bot), "{tokens}");
     }
 }

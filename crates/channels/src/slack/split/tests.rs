@@ -22,7 +22,7 @@ fn a_short_text_is_one_part_and_none_is_none() {
 fn a_text_is_cut_between_paragraphs() {
     let (first, second) = ("a ".repeat(40), "b ".repeat(80));
     let text = format!("{first}\n\n{second}\n \n\nend");
-    assert_eq!(split_at_most(&text, 200), [first.trim(), &format!("{}\n \n\nend", second)]);
+    assert_eq!(split_at_most(&text, 200), [first.trim(), &format!("{second}\n \n\nend")]);
     let text = format!("intro\n\n{}", words(50).trim());
     assert_eq!(split_at_most(&text, 205), ["intro", &words(50)], "a paragraph that fits is not cut");
 }
