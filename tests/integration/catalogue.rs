@@ -212,7 +212,7 @@ async fn functions_that_see_more_than_their_caller_are_the_directorys() {
         WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
     let rows = app.root.query(sql, &[]).await.unwrap();
     let names: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(names, ["conversation_tenant", "due_turns"].map(str::to_owned).into());
+    assert_eq!(names, ["conversation_tenant", "due_turns", "installation"].map(str::to_owned).into());
     for row in rows {
         let name: String = row.get(0);
         assert_eq!(row.get::<_, String>(1), "konstruct_directory", "{name}");
