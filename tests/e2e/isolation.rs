@@ -68,6 +68,9 @@ async fn over_rest(attacker: &User, victim: &User, agent: &str, conversation: &s
         ("DELETE", format!("/conversations/{conversation}"), None, 404),
         ("GET", format!("/agents?tenant_id={}", victim.tenant), None, 403),
         ("POST", "/notices".to_owned(), Some(json!({"tenant_id": victim.tenant, "text": "x"})), 403),
+        ("GET", format!("/api/portal/channels?tenant_id={}", victim.tenant), None, 403),
+        ("DELETE", format!("/api/portal/channels/{}", installation(victim)), None, 0),
+        ("GET", format!("!/slack/install?tenant_id={}", victim.tenant), None, 403),
         ("POST", "/notices".to_owned(), Some(json!({"conversation_id": conversation, "text": "x"})), 0),
     ];
     for (method, path, body, status) in calls {
@@ -113,14 +116,22 @@ async fn over_websocket(attacker: &User, victim: &User, agent: &str, conversatio
     assert!(!format!("{:?}", own.frames).contains(canary));
 }
 
-/// A tenant of its own with one member.
+/// The victim's link to Slack.
+fn installation(victim: &User) -> String {
+    let sql = format!("SELECT id FROM channel_connections WHERE tenant_id = '{}'", victim.tenant);
+    Stack::get().sql(&sql).trim().to_owned()
+}
+
+/// A tenant of its own with one member and a link to Slack.
 pub fn victim() -> User {
     let stack = Stack::get();
     let (tenant, agent, user) = (uuid::Uuid::new_v4(), uuid::Uuid::new_v4(), uuid::Uuid::new_v4());
     stack.sql(&format!(
-        "INSERT INTO tenants (id, slug, name) VALUES ('{tenant}', 't-{}', 'T');
+        "INSERT INTO tenants (id, slug, name) VALUES ('{tenant}', 't-{0}', 'T');
          INSERT INTO portal_users (id, email) VALUES ('{user}', '{user}@example.test');
          INSERT INTO tenant_members (tenant_id, user_id, role) VALUES ('{tenant}', '{user}', 'tenant_member');
+         INSERT INTO channel_connections (tenant_id, id, channel, workspace_id)
+             VALUES ('{tenant}', '{agent}', 'slack', 'T{0}');
          INSERT INTO agents (tenant_id, id, name, role, is_default) VALUES ('{tenant}', '{agent}', 'A', 'a', true)",
         tenant.simple()
     ));

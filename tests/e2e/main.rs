@@ -11,6 +11,7 @@
 )]
 
 mod bad_input;
+mod channels;
 mod chat;
 mod client;
 mod client_gone;

@@ -86,7 +86,7 @@ impl Workspace {
         (status, String::from_utf8_lossy(&text).into_owned())
     }
 
-    async fn deliver(&self, event: &Value) -> u16 {
+    pub async fn deliver(&self, event: &Value) -> u16 {
         self.deliver_as(&event.to_string(), self.secret(), 0).await
     }
 

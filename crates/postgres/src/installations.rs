@@ -172,11 +172,7 @@ impl TenantTx {
         }
     }
 
-    /// The channel itself says that the installation ended, `at` that time (seconds since 1970): removes it, and its
-    /// secrets with it, unless it was made anew since. `false`: there was nothing to remove. As `konstruct_channels`
-    /// only.
-    ///
-    /// Remembers that an installation has no streaming.
+    /// Remembers that an installation has no streaming. As `konstruct_channels` only.
     ///
     /// # Errors
     /// [`DbError`].
@@ -186,6 +182,10 @@ impl TenantTx {
         self.query(SQL, &[&id]).await.map(|_| ())
     }
 
+    /// The channel itself says that the installation ended, `at` that time (seconds since 1970): removes it, and its
+    /// secrets with it, unless it was made anew since. `false`: there was nothing to remove. As `konstruct_channels`
+    /// only.
+    ///
     /// # Errors
     /// [`DbError`]; as any other role `Query`.
     pub async fn uninstall(self, id: Uuid, at: i64) -> Result<bool, DbError> {

@@ -78,12 +78,13 @@ pub(crate) async fn install(
     query: Query,
 ) -> Result<impl IntoResponse, ProblemAnswer> {
     let tenant = query.tenant(&caller)?;
+    let (db, redis) = (&state.db, &state.redis);
+    let begin = || installations::begin(db, redis, &SystemIds, &caller, tenant, Channel::Slack);
+    let begun = patiently(begin).await?;
     let Some(client_id) = &state.client_id else {
         let text = "Slack is not set up on this deployment.";
         return Err(ProblemAnswer::new(503, ErrorCode::Internal, text));
     };
-    let (db, redis) = (&state.db, &state.redis);
-    let begin = || installations::begin(db, redis, &SystemIds, &caller, tenant, Channel::Slack);
-    let page = InstallPage { url: authorize_url(client_id, &state.redirect_url, &patiently(begin).await?) };
+    let page = InstallPage { url: authorize_url(client_id, &state.redirect_url, &begun) };
     Ok(([(header::CACHE_CONTROL, "no-store")], Json(page)))
 }
