@@ -99,7 +99,8 @@ async fn a_message_that_kills_every_invocation_ends_in_agent_failed() {
     }
     app.work_until_done(&task).await;
     assert_eq!(app.model().asked().len(), 5);
-    let failed = "SELECT 1 FROM web_conversation_messages WHERE tenant_id = $1 AND error = 'agent_failed'";
+    let failed = "SELECT 1 FROM web_conversation_messages m JOIN turns t ON t.id = m.id
+        WHERE m.tenant_id = $1 AND m.error = 'agent_failed' AND t.attempts = 5";
     assert_eq!(app.count(failed, &[&tenant.id.0]).await, 1);
 }
 

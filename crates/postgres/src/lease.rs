@@ -130,7 +130,8 @@ impl TenantTx {
               AND EXISTS (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2)";
         const FREE: &str = "UPDATE web_conversations SET lease_until = NULL WHERE id = $1 AND fence = $2";
         let values: [&(dyn tokio_postgres::types::ToSql + Sync); 2] = [&guard.conversation.0, &guard.fence.0];
-        self.run([(IDLE, &values), (FREE, &values)]).await?;
+        // The conversation's row first, as everywhere: else two transactions could wait for each other.
+        self.run([(FREE, &values), (IDLE, &values)]).await?;
         Ok(())
     }
 

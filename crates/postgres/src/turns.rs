@@ -223,10 +223,10 @@ impl TenantTx {
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn end_with_error(self, work: Work, code: &str) -> Result<bool, DbError> {
+    pub async fn end_with_error(self, work: Work, code: &str, deaths: i32) -> Result<bool, DbError> {
         const END: &str = "
             WITH ended AS (
-                UPDATE turns SET state = 'ended', ended_at = now(), in_progress = false
+                UPDATE turns SET state = 'ended', ended_at = now(), in_progress = false, attempts = $6
                 WHERE id = $4 AND state = 'open' AND EXISTS
                     (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
                 RETURNING id
@@ -239,7 +239,7 @@ impl TenantTx {
         let [_, ended] = self
             .run([
                 (LOCK, &[&conversation, &fence, &epoch]),
-                (END, &[&conversation, &fence, &epoch, &work.turn.0, &code]),
+                (END, &[&conversation, &fence, &epoch, &work.turn.0, &code, &deaths]),
             ])
             .await?;
         Ok(!ended.is_empty())
@@ -260,10 +260,11 @@ impl TenantTx {
             UPDATE turns SET delivered_at = coalesce(delivered_at, now()) WHERE id = $1 AND state = 'ended'";
         const REACHED: &str = "UPDATE web_conversations SET last_seq = greatest(last_seq, $2) WHERE id = $1";
         let up_to: Option<Uuid> = up_to.map(|m| m.0);
+        // The conversation's row first, as everywhere: else two transactions could wait for each other.
         let [_, _, next] = self
             .run([
-                (DELIVERED, &[&turn.0]),
                 (REACHED, &[&conversation.0, &last_seq.0]),
+                (DELIVERED, &[&turn.0]),
                 (NEXT_TURN, &[&conversation.0, &up_to]),
             ])
             .await?;

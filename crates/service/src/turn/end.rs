@@ -99,8 +99,9 @@ impl Held<'_> {
     /// Ends a turn with an error.
     pub(super) async fn fail(&mut self, turn: &TurnRow, code: ErrorCode) -> Result<Turned, Error> {
         let work = self.work(turn);
-        let end =
-            || async { self.agent.db.begin(self.tenant).await?.end_with_error(work, code.as_str()).await };
+        let end = || async {
+            self.agent.db.begin(self.tenant).await?.end_with_error(work, code.as_str(), turn.deaths).await
+        };
         let ended = Patience::of(super::OUTAGE).retry(end).await?;
         reach("end.failed").await;
         if !ended {
