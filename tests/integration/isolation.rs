@@ -127,7 +127,6 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("set_generation", tx().await.set_generation(c, None, Generation(7)).await.unwrap().is_none()),
         ("begin_model_step", tx().await.begin_model_step(work, 0, m, "m", 0).await.unwrap().is_none()),
         ("keep_channel_posts", !tx().await.keep_channel_posts(work, "{}").await.unwrap()),
-        ("lost_streaming", tx().await.lost_streaming(t.installation).await.is_ok()),
         ("count_failure", tx().await.count_failure(work).await.unwrap().is_none()),
         // A bill for another tenant's agent breaks a reference, and everything is rolled back.
         ("end_with_answer", matches!(ended, Ok(false) | Err(DbError::Query(_)))),
@@ -153,6 +152,7 @@ async fn secret_methods(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'st
     vec![
         ("installation_config", found.is_none()),
         ("install", tx().await.install(new).await.unwrap() == Installation::NotAdmin(None)),
+        ("lost_streaming", tx().await.lost_streaming(t.installation).await.is_ok()),
         ("uninstall", !tx().await.uninstall(t.installation, i64::MAX).await.unwrap()),
     ]
 }
