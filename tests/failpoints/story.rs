@@ -201,9 +201,9 @@ fn stopped(stage: &mut Stage, death: Option<Death>) -> BTreeMap<&'static str, us
         let patience = Patience::of(Duration::from_secs(20));
         stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, patience).await.unwrap()
     };
-    let asked = run(death, &ask);
+    let asked = run(death, ask);
     if asked.done.is_none() {
-        assert_eq!(run(None, &ask).done, Some(true), "{death:?}: asked for again");
+        assert_eq!(run(None, ask).done, Some(true), "{death:?}: asked for again");
     }
     let mut reached = stage.work(&task, death);
     let end = stage.ended_once(death);
@@ -220,9 +220,9 @@ fn accepted(stage: &mut Stage, death: Option<Death>) -> BTreeMap<&'static str, u
         let app = world.app().await;
         app.inbound().accept(received(tenant.id, tenant.user, conversation, message, TEXT)).await.unwrap()
     };
-    let first = run(death, &accept);
+    let first = run(death, accept);
     for _ in 0..2 {
-        let again = run(None, &accept).done.unwrap();
+        let again = run(None, accept).done.unwrap();
         assert!(again.duplicate || first.done.is_none(), "{death:?}");
     }
     let sent = stage.app.queue().sent();
@@ -249,10 +249,10 @@ fn reset(stage: &mut Stage, death: Option<Death>) -> BTreeMap<&'static str, usiz
         let ids = app.world.ids.as_ref();
         OnBehalf { db: app.db.clone(), connections: app.connections(), ids }.reset(&row).await.unwrap();
     };
-    let first = run(death, &ask);
+    let first = run(death, ask);
     if first.done.is_none() {
         stage.time_passes();
-        assert!(run(None, &ask).done.is_some());
+        assert!(run(None, ask).done.is_some());
     }
     stage.work(&task, None);
     // The client's push lease was in doubt, so it was closed, and may come back when the log is empty.

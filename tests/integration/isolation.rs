@@ -1,7 +1,7 @@
 //! Two tenants who know each other's ids: every method of a transaction is called as one with the ids of the other.
 //! What a function refuses before it comes to Postgres is not tried here.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::Path;
 use std::time::Duration;
 
@@ -124,9 +124,9 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("take_lease", lease == LeaseTry::NoConversation),
         ("renew_lease", !tx().await.renew_lease(t.guard, Duration::from_secs(9)).await.unwrap()),
         ("release_lease", tx().await.release_lease(t.guard).await.is_ok()),
-        ("keep_channel_posts", !tx().await.keep_channel_posts(work, "{}").await.unwrap()),
         ("set_generation", tx().await.set_generation(c, None, Generation(7)).await.unwrap().is_none()),
         ("begin_model_step", tx().await.begin_model_step(work, 0, m, "m", 0).await.unwrap().is_none()),
+        ("keep_channel_posts", !tx().await.keep_channel_posts(work, "{}").await.unwrap()),
         ("count_failure", tx().await.count_failure(work).await.unwrap().is_none()),
         // A bill for another tenant's agent breaks a reference, and everything is rolled back.
         ("end_with_answer", matches!(ended, Ok(false) | Err(DbError::Query(_)))),
@@ -153,19 +153,31 @@ async fn secret_methods(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'st
         ("installation_config", found.is_none()),
         ("install", tx().await.install(new).await.unwrap() == Installation::NotAdmin(None)),
         ("lost_streaming", tx().await.lost_streaming(t.installation).await.is_ok()),
+        ("withdraw_placeholder", tx().await.withdraw_placeholder(t.conversation, t.message).await.is_ok()),
         ("uninstall", !tx().await.uninstall(t.installation, i64::MAX).await.unwrap()),
     ]
 }
 
-/// A channel's thread is made where it is new: under another tenant's ids, it is still the asking tenant's own.
-async fn stores_for_itself(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> (&'static str, bool) {
-    let (content, metadata) = (Content::parse("ours").unwrap(), BTreeMap::new());
-    let (id, conversation, channel) = (t.message, t.conversation, Channel::Slack);
-    let (content, metadata) = (&content, &metadata);
-    let session_id = "C1:1.1";
-    let new = NewChannelMessage { id, conversation, channel, session_id, content, metadata, posts: None };
-    let stored = tx().await.store_channel_message(new).await.unwrap();
-    ("store_channel_message", matches!(stored, Stored::Yes(stored) if !stored.duplicate))
+/// A thread's first message makes its conversation. Under another tenant's ids it makes one of one's own, which is
+/// taken away again here; the other's is not touched.
+async fn stores_for_itself(app: &TestApp, t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> &'static str {
+    let (content, metadata) = (Content::parse("stolen").unwrap(), std::collections::BTreeMap::new());
+    let new = NewChannelMessage {
+        id: t.message,
+        conversation: t.conversation,
+        channel: Channel::Slack,
+        session_id: "C1:1.000000",
+        content: &content,
+        metadata: &metadata,
+        posts: None,
+    };
+    let tx = tx().await;
+    let ours = tx.tenant();
+    let stored = tx.store_channel_message(new).await.unwrap();
+    assert!(matches!(stored, Stored::Yes(stored) if !stored.duplicate), "{stored:?}");
+    let sql = "DELETE FROM web_conversations WHERE tenant_id = $1 AND id = $2";
+    assert_eq!(app.root.execute(sql, &[&ours.0, &t.conversation.0]).await.unwrap(), 1);
+    "store_channel_message"
 }
 
 /// The names of all methods that a transaction has.
@@ -202,18 +214,15 @@ async fn no_method_of_a_transaction_reaches_another_tenant() {
     let tx = async || app.db.begin(ours.id).await.unwrap();
     let channels = TenantPool::new(&app.world.postgres_url("konstruct_channels"), 2).unwrap();
     let secret_tx = async || channels.begin(ours.id).await.unwrap();
-    let mut called =
-        [reads(&t, tx).await, writes(&t, tx).await, secret_methods(&t, secret_tx).await].concat();
+    let called = [reads(&t, tx).await, writes(&t, tx).await, secret_methods(&t, secret_tx).await].concat();
     for (method, blind) in &called {
         assert!(blind, "{method} reached another tenant");
     }
+    let own_copy = stores_for_itself(&app, &t, tx).await;
     assert_eq!(digest(&app, theirs.id).await, before, "nothing of theirs has changed");
     assert_eq!(digest(&app, ours.id).await, own, "and nothing of ours");
-    let stored = stores_for_itself(&t, tx).await;
-    assert!(stored.1, "{} did not store for us", stored.0);
-    called.push(stored);
-    assert_eq!(digest(&app, theirs.id).await, before, "what is ours under their ids is not theirs");
-    let called: BTreeSet<String> = called.into_iter().map(|(name, _)| name.to_owned()).collect();
+    let called: BTreeSet<String> =
+        called.into_iter().map(|(name, _)| name.to_owned()).chain([own_copy.to_owned()]).collect();
     assert_eq!(called, methods(), "every method is tried here");
 }
 

@@ -206,6 +206,74 @@ async fn a_message_that_could_not_be_queued_loses_its_placeholder_and_is_complet
     assert_eq!(room.stands(&message).ends, [echo("hello")]);
 }
 
+/// proves SLACK-04, SLACK-07
+#[tokio::test]
+async fn of_two_events_for_one_mention_the_second_waits_for_the_placeholder_of_the_first() {
+    let app = TestApp::start().await;
+    let mut room = Room::open(&app).await;
+    room.channel.announces_slowly(Duration::from_millis(300));
+    let message = room.message("hello");
+    let (first, second) = tokio::join!(room.mention(&message), room.mention(&message));
+    assert!([first, second].contains(&NEW) && [first, second].contains(&COPY), "{first:?} {second:?}");
+    let known = "SELECT 1 FROM turns WHERE tenant_id = $1 AND channel_posts ->> 'placeholder' = 'there'";
+    assert_eq!(room.rows(known).await, 1, "whoever stored it knew of the placeholder");
+}
+
+/// proves SLACK-04, CHAN-05
+#[tokio::test]
+async fn a_send_whose_answer_was_lost_takes_no_answer_back() {
+    let app = TestApp::start().await;
+    let mut room = Room::open(&app).await;
+    let message = room.message("hello");
+    app.queue().take_what_fails();
+    app.queue().fail_next(1_000);
+    let (received, ()) = tokio::join!(room.receive(&message, Addressed::ToUs), async {
+        while room.tasks().is_empty() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        app.work_until_done(&room.tasks()[0]).await;
+    });
+    assert!(received.unwrap_err().is_retryable(), "Slack is to send it again");
+    let stands = room.stands(&message);
+    assert_eq!((stands.ends, stands.retracted), (vec![echo("hello")], false));
+    app.queue().fail_next(0);
+    assert_eq!(room.mention(&message).await, COPY);
+    assert_eq!(room.stands(&message).ends.len(), 1);
+}
+
+/// proves SLACK-01
+#[tokio::test]
+async fn where_nobody_answers_the_person_is_told() {
+    let app = TestApp::start().await;
+    let mut room = Room::open(&app).await;
+    let sql = "UPDATE agents SET is_default = false WHERE tenant_id = $1";
+    app.root.execute(sql, &[&room.tenant.id.0]).await.unwrap();
+    let message = room.message("hello");
+    assert!(matches!(room.receive(&message, Addressed::ToUs).await, Err(Error::Refused(_))));
+    let stands = room.stands(&message);
+    assert_eq!((stands.placeholder, stands.told.len()), (false, 1), "{stands:?}");
+}
+
+/// proves SLACK-06
+#[tokio::test]
+async fn a_token_that_does_not_open_drops_no_message() {
+    let app = TestApp::start().await;
+    let mut room = Room::open(&app).await;
+    let message = room.message("hello");
+    room.mention(&message).await;
+    let config = "SELECT config FROM channel_connections WHERE tenant_id = $1";
+    let sealed: serde_json::Value = app.root.query_one(config, &[&room.tenant.id.0]).await.unwrap().get(0);
+    let broken = "UPDATE channel_connections SET config = '{\"bot_token\": {}}' WHERE tenant_id = $1";
+    app.root.execute(broken, &[&room.tenant.id.0]).await.unwrap();
+    let task = room.tasks().remove(0);
+    assert!(matches!(app.work(&task).await, Disposition::Again(_)), "somebody has to set it right");
+    assert_eq!(app.model().asked().len(), 0);
+    let mended = "UPDATE channel_connections SET config = $2 WHERE tenant_id = $1";
+    app.root.execute(mended, &[&room.tenant.id.0, &sealed]).await.unwrap();
+    app.work_until_done(&task).await;
+    assert_eq!(room.stands(&message).ends, [echo("hello")]);
+}
+
 /// proves SLACK-04
 #[tokio::test]
 async fn a_placeholder_that_cannot_be_posted_does_not_lose_the_message() {

@@ -122,6 +122,33 @@ impl TenantTx {
         }
     }
 
+    /// Takes the placeholder out of a turn's journal, so that it can be deleted; `false`: an agent is, was or may be at
+    /// work on the turn. One that is not stored has none.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn withdraw_placeholder(
+        self,
+        conversation: ConversationId,
+        turn: MessageId,
+    ) -> Result<bool, DbError> {
+        // Behind the lock no agent can take the lease, and with it read the journal.
+        const LOCK: &str = "
+            SELECT coalesce(lease_until > now(), false) AS leased FROM web_conversations
+            WHERE id = $1 FOR NO KEY UPDATE";
+        const WITHDRAW: &str = "
+            UPDATE turns t SET channel_posts = '{}' FROM web_conversations c
+            WHERE t.id = $2 AND c.id = $1 AND t.began_at IS NULL AND (c.lease_until IS NULL OR c.lease_until <= now())
+              AND (t.state = 'open' OR t.delivered_at IS NOT NULL)
+            RETURNING t.id";
+        const LOOK: &str = "SELECT id FROM turns WHERE id = $1";
+        let (conversation, turn) = (conversation.0, turn.0);
+        let [_, withdrawn, stored] = self
+            .run([(LOCK, &[&conversation]), (WITHDRAW, &[&conversation, &turn]), (LOOK, &[&turn])])
+            .await?;
+        Ok(!withdrawn.is_empty() || stored.is_empty())
+    }
+
     /// Journals what an answer has posted on its channel; `false`: fenced off, or a newer epoch.
     ///
     /// # Errors

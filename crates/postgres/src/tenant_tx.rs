@@ -82,6 +82,12 @@ impl std::fmt::Debug for TenantTx {
 }
 
 impl TenantTx {
+    /// Whose.
+    #[must_use]
+    pub const fn tenant(&self) -> TenantId {
+        self.tenant
+    }
+
     /// Runs the statements in order as one transaction; the rows of each.
     pub(crate) async fn run<const N: usize>(self, steps: [Step<'_>; N]) -> Result<[Vec<Row>; N], DbError> {
         let client = &self.client;

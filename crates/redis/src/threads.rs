@@ -12,8 +12,9 @@ use crate::key::Key;
 
 /// How long a thread is followed after the last message or answer in it, seconds (SLACK-05: 30 minutes).
 const ENGAGED_S: u64 = 1_800;
-/// How long a reply may be ahead of the mention it follows, seconds: deliveries overtake each other by seconds.
-const EARLY_S: u64 = 60;
+/// How long a reply may be ahead of the mention it follows, seconds: deliveries overtake each other by seconds, and a
+/// mention that could not be stored comes again after up to 5 minutes.
+const EARLY_S: u64 = 360;
 /// Most replies that are kept so.
 const EARLY_MAX: usize = 20;
 /// As long as the mark of an admitted message, seconds.
@@ -43,7 +44,7 @@ static ENGAGE: LazyLock<Script> = LazyLock::new(|| {
 });
 
 impl Redis {
-    /// Whether a thread is followed; then it is for another 30 minutes. Else the reply is kept for a minute.
+    /// Whether a thread is followed; then it is for another 30 minutes. Else the reply is kept for some minutes.
     ///
     /// # Errors
     /// [`RedisError`].

@@ -150,13 +150,20 @@ impl Events {
             tracing::warn!(workspace, "an event of an unknown workspace was dropped");
             return Ok(());
         };
+        let normalised = normalise(message, tenant, message.ts.time());
+        if let (SlackAddressed::MaybeFollowed, Ok(reply)) = (message.addressed, &normalised) {
+            // Most of what is said in rooms is not for us: no key is asked for it.
+            if !patience.retry(|| self.inbound.follows(reply)).await? {
+                return Ok(());
+            }
+        }
         let open = || self.outgoing.installation(db, tenant, Channel::Slack, workspace);
         let Some(installed) = patience.retry(open).await? else {
             tracing::warn!(workspace, %tenant, "an event of a workspace that was removed was dropped");
             return Ok(());
         };
         let inbound = Inbound { patience: patience.left(), ..self.inbound.clone() };
-        let normalised = match normalise(message, tenant, message.ts.time()) {
+        let normalised = match normalised {
             Ok(normalised) => normalised,
             Err(why) => {
                 self.tell_why_not(message, tenant, &installed, why).await;

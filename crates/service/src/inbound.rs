@@ -86,15 +86,17 @@ impl Inbound {
         let unannounce = announced.undo();
         let stored = self.stored(announced, patience).await;
         reach("inbound.stored").await;
+        // A human took the conversation over meanwhile: nobody answers this one.
+        let silent = stored.as_ref().is_ok_and(|stored| stored.row.ended && !stored.row.duplicate);
         let accepted = match stored {
             Ok(stored) => self.enqueued(stored, patience).await,
             Err(error) => Err(error),
         };
         reach("inbound.enqueued").await;
-        if accepted.is_err()
+        if (silent || accepted.is_err())
             && let Some(unannounce) = unannounce
         {
-            unannounce.run(&self.connections).await;
+            unannounce.run(&self.db, &self.connections).await;
         }
         accepted
     }

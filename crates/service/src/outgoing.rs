@@ -48,10 +48,10 @@ impl std::fmt::Debug for Outgoing {
 }
 
 impl Outgoing {
-    /// The tenant's installation of a channel; `None`: it was removed, or cannot be used.
+    /// The tenant's installation of a channel; `None`: it was removed.
     ///
     /// # Errors
-    /// Postgres or the keys are away.
+    /// Postgres or the keys are away; `Bug` where its token does not open.
     pub async fn installation(
         &self,
         db: &TenantPool,
@@ -64,19 +64,10 @@ impl Outgoing {
         };
         let row = db.begin(tenant).await?.installation_config(channel, workspace).await?;
         let Some((id, config)) = row else { return Ok(None) };
-        match installations::token(&self.secrets, tenant, channel, id, &config).await {
-            Ok(token) => Ok(Some(Installed {
-                id,
-                channel: Arc::clone(adapter),
-                token,
-                streams: config.get("streams") != Some(&Value::Bool(false)),
-            })),
-            Err(error) if error.is_retryable() => Err(error),
-            Err(error) => {
-                tracing::error!(%error, installation_id = %id, "an installation's token cannot be opened");
-                Ok(None)
-            }
-        }
+        // One that does not open is no reason to drop anybody's message: somebody has to set the keys right.
+        let token = installations::token(&self.secrets, tenant, channel, id, &config).await?;
+        let streams = config.get("streams") != Some(&Value::Bool(false));
+        Ok(Some(Installed { id, channel: Arc::clone(adapter), token, streams }))
     }
 
     /// The installation that a turn's answer goes through, and whom it goes to.

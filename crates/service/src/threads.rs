@@ -6,6 +6,7 @@ use konstruct_protocol::ErrorCode;
 
 use crate::error::{Error, Refusal};
 use crate::inbound::{Accepted, Arrival, Author, Inbound, Normalised};
+use crate::reset::sentence;
 
 /// Longest time to tell a person that there were too many messages.
 const TOLD_WITHIN: std::time::Duration = std::time::Duration::from_millis(1_200);
@@ -42,7 +43,7 @@ impl Inbound {
         addressed: Addressed,
     ) -> Result<Outcome, Error> {
         let (tenant, thread) = (message.tenant_id, message.thread_id);
-        if addressed == Addressed::InThread && !self.is_followed(&message).await? {
+        if addressed == Addressed::InThread && !self.follows(&message).await? {
             return Ok(Outcome::NotForUs);
         }
         let since = message.timestamp;
@@ -69,7 +70,12 @@ impl Inbound {
         Ok(outcome)
     }
 
-    async fn is_followed(&self, message: &InboundMessage) -> Result<bool, Error> {
+    /// Whether a message is in a thread that is followed; one that is not is kept for some minutes, in case it
+    /// overtook the mention it follows.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn follows(&self, message: &InboundMessage) -> Result<bool, Error> {
         let kept = serde_json::to_string(message).map_err(|error| Error::Bug(error.to_string()))?;
         Ok(self.connections.redis.follow(message.tenant_id, message.thread_id, &kept).await?)
     }
@@ -81,6 +87,13 @@ impl Inbound {
             Err(Error::Refused(Refusal { code: ErrorCode::RateLimited, retry_after, .. })) => {
                 self.tell_of_limit(message.tenant_id, &message, arrival, retry_after.unwrap_or(1)).await;
                 Ok(Outcome::TooMany)
+            }
+            Err(Error::Refused(refusal)) => {
+                let (to, sentence) = (arrival.addressee(&message), sentence(ErrorCode::AgentUnavailable));
+                if let Err(error) = arrival.channel.tell(&to, sentence, TOLD_WITHIN).await {
+                    tracing::warn!(%error, "a person could not be told that nobody answers");
+                }
+                Err(Error::Refused(refusal))
             }
             Err(error) => Err(error),
         }

@@ -146,6 +146,8 @@ pub(crate) enum Turned {
     Ended,
     /// Another agent, or a newer epoch: nothing more is written.
     GiveUp,
+    /// It has ended, and its channel takes the end after so long.
+    Later(Duration),
 }
 
 impl std::fmt::Debug for Agent {
@@ -311,8 +313,10 @@ impl Held<'_> {
             } else {
                 self.answer(&turn).await?
             };
-            if turned == Turned::GiveUp {
-                return Ok(Disposition::Again(Duration::ZERO));
+            match turned {
+                Turned::Ended => {}
+                Turned::GiveUp => return Ok(Disposition::Again(Duration::ZERO)),
+                Turned::Later(wait) => return Ok(Disposition::Again(wait)),
             }
             next = self.delivered(&turn, up_to).await?.map(Box::new);
         }

@@ -17,6 +17,8 @@ const ABSENT: &str = r#"{"placeholder":"none"}"#;
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Thread {
     pub placeholder: bool,
+    /// It was deleted, and whatever took its place with it.
+    pub retracted: bool,
     /// Texts under way, in the order they were shown.
     pub shown: Vec<String>,
     /// The ends; there must be one.
@@ -32,6 +34,7 @@ pub struct Thread {
 struct State {
     threads: BTreeMap<Uuid, Thread>,
     announcing_fails: bool,
+    announcing_takes: Duration,
     later: usize,
     refuses: Option<String>,
     loses_streaming: bool,
@@ -45,6 +48,11 @@ impl FakeChannel {
     /// Placeholders cannot be posted.
     pub fn announcing_fails(&self) {
         self.0.lock().unwrap().announcing_fails = true;
+    }
+
+    /// Posting a placeholder takes so long.
+    pub fn announces_slowly(&self, pause: Duration) {
+        self.0.lock().unwrap().announcing_takes = pause;
     }
 
     /// The next ends are put off.
@@ -94,6 +102,8 @@ impl Channel for FakeChannel {
                 let outcome = Err(ChannelError::Later(Duration::from_secs(1)));
                 return Announced { posts: ABSENT.to_owned(), outcome };
             }
+            let takes = self.0.lock().unwrap().announcing_takes;
+            tokio::time::sleep(takes).await;
             self.with(to, |thread| thread.placeholder = true);
             Announced { posts: THINKING.to_owned(), outcome: Ok(()) }
         })
@@ -106,7 +116,7 @@ impl Channel for FakeChannel {
         _: Duration,
     ) -> BoxFuture<'a, Result<(), ChannelError>> {
         Box::pin(async move {
-            self.with(to, |thread| thread.placeholder = false);
+            self.with(to, |thread| (thread.placeholder, thread.retracted) = (false, true));
             Ok(())
         })
     }

@@ -24,6 +24,7 @@ impl Sent {
 struct State {
     sent: Vec<Sent>,
     failing: usize,
+    taken_all_the_same: bool,
     visibility: Vec<(String, i32)>,
 }
 
@@ -35,6 +36,11 @@ impl FakeQueue {
     /// The next `n` sends fail.
     pub fn fail_next(&self, n: usize) {
         self.0.lock().unwrap().failing = n;
+    }
+
+    /// Sends that fail are taken all the same: only the answer is lost.
+    pub fn take_what_fails(&self) {
+        self.0.lock().unwrap().taken_all_the_same = true;
     }
 
     /// What was sent, in order.
@@ -59,8 +65,9 @@ impl TaskQueue for FakeQueue {
     ) -> BoxFuture<'a, Result<(), QueueError>> {
         Box::pin(async move {
             let mut state = self.0.lock().unwrap();
-            if state.failing > 0 {
-                state.failing -= 1;
+            let fails = state.failing > 0;
+            state.failing = state.failing.saturating_sub(1);
+            if fails && !state.taken_all_the_same {
                 return Err(QueueError("scripted failure".to_owned()));
             }
             state.sent.push(Sent {
@@ -68,7 +75,7 @@ impl TaskQueue for FakeQueue {
                 group_id: group_id.to_owned(),
                 deduplication_id: deduplication_id.to_owned(),
             });
-            Ok(())
+            if fails { Err(QueueError("scripted failure".to_owned())) } else { Ok(()) }
         })
     }
 

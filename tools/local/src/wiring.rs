@@ -47,6 +47,7 @@ pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Re
         ("JwtSecret", secrets.jwt.clone()),
         ("JwtJwksUrl", String::new()),
         ("AllowedOrigins", addresses.origins()),
+        ("SlackRedirectUrl", format!("{}/slack/oauth/callback", addresses.http())),
         ("OpenAiBaseUrl", model),
         ("OpenAiApiKey", config.model.api_key.clone()),
         ("LlmModel", config.model.name.clone()),

@@ -10,7 +10,7 @@ use time::OffsetDateTime;
 
 use self::json::Object;
 pub use self::message::{Addressed, SlackMessage};
-use super::ts::{Ts, is_id};
+use super::ts::is_id;
 
 /// What a body says.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -110,11 +110,12 @@ impl Workspace {
         if self.is_enterprise_install { enterprise.or(team) } else { team.or(enterprise) }
     }
 
-    /// The envelope's `team_id`; some captures have none, then that of the authorization, then the event's own.
+    /// The workspace of the authorization, which is the one that this event is sent for: in a room that two workspaces
+    /// share, the envelope may name the other. Where it has none the envelope's, then the event's own.
     fn of(envelope: &Object, authorization: Option<&Object>, event: Option<&Object>) -> Self {
         let id = |object: Option<&Object>, field| object.and_then(|o| o.text(field)).filter(|id| is_id(id));
-        let team_id = id(Some(envelope), "team_id")
-            .or_else(|| id(authorization, "team_id"))
+        let team_id = id(authorization, "team_id")
+            .or_else(|| id(Some(envelope), "team_id"))
             .or_else(|| id(event, "team"));
         let enterprise_id =
             id(authorization, "enterprise_id").or_else(|| id(Some(envelope), "enterprise_id"));
@@ -175,7 +176,7 @@ fn of_event(envelope: &Object) -> Received {
         return Received::Ignored(Ignored::NotUnderstood);
     };
     let authorizations = envelope.objects("authorizations");
-    let at = event.text("event_ts").and_then(|ts| Ts::parse(&ts).ok()).map(|ts| ts.time());
+    let at = envelope.number("event_time").and_then(|at| OffsetDateTime::from_unix_timestamp(at).ok());
     let workspace = || Workspace::of(envelope, authorizations.first(), Some(&event));
     match event.text("type").as_deref() {
         Some("app_uninstalled") => Received::Uninstalled { workspace: workspace(), at },

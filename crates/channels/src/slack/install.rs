@@ -13,7 +13,7 @@ use super::api::{ApiError, BotToken, SlackApi};
 pub const AUTHORIZE_URL: &str = "https://slack.com/oauth/v2/authorize";
 
 /// What the app asks for: mentions, writing, direct messages, and messages in threads that are followed.
-pub const SCOPES: &str = "app_mentions:read,channels:history,chat:write,im:history";
+pub const SCOPES: &str = "app_mentions:read,channels:history,chat:write,groups:history,im:history";
 
 /// Longest code that is worth sending on.
 const CODE_BYTES_MAX: usize = 512;

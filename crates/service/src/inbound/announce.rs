@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use konstruct_domain::InboundMessage;
 use konstruct_ports::Addressee;
+use konstruct_postgres::TenantPool;
 use konstruct_protocol::ServerFrame;
+use tokio::time::{Instant, sleep};
 
 use super::admit::Admitted;
 use super::{Arrival, Author, Normalised};
@@ -15,6 +17,9 @@ use crate::connections::Connections;
 const SHOWN_WITHIN: Duration = Duration::from_millis(500);
 /// As above, for a channel: another service, over the internet.
 const POSTED_WITHIN: Duration = Duration::from_millis(1_200);
+
+/// How often a copy looks for the first one's placeholder.
+const LOOK_EVERY: Duration = Duration::from_millis(40);
 
 /// A message whose person was told.
 #[derive(Debug)]
@@ -55,10 +60,21 @@ impl Announced {
 }
 
 impl Undo {
-    pub(super) async fn run(self, connections: &Connections) {
+    pub(super) async fn run(self, db: &TenantPool, connections: &Connections) {
         let Self { arrival, message, posts } = self;
         let to = arrival.addressee(&message);
-        let (tenant, id) = (message.tenant_id, message.id);
+        let (tenant, id, thread) = (message.tenant_id, message.id, message.thread_id);
+        // Another copy may have queued it, or the send that failed was taken all the same: then an agent may be at
+        // work, and its answer may stand in the placeholder's place.
+        let withdraw = async { db.begin(tenant).await?.withdraw_placeholder(thread, id).await };
+        match withdraw.await {
+            Ok(true) => {}
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(%error, "a placeholder stays: it is not known whether an agent is at work");
+                return;
+            }
+        }
         match arrival.channel.retract(&to, &posts, POSTED_WITHIN).await {
             // A copy that comes next is not announced, and its answer is posted anew.
             Ok(()) => {
@@ -66,7 +82,7 @@ impl Undo {
                     tracing::warn!(%error, "a placeholder that is gone could not be forgotten");
                 }
             }
-            // It is in the row, or will be: the answer takes its place.
+            // The key still tells the next copy of it, and the answer takes its place.
             Err(error) => tracing::warn!(%error, "a placeholder could not be taken back"),
         }
     }
@@ -121,13 +137,19 @@ async fn post_placeholder(
     announced.posts
 }
 
-/// What an earlier copy posted.
+/// What an earlier copy posted. One mention comes as two events at once: the second waits for the first one's
+/// placeholder, so that whichever is stored first knows of it. One that died leaves none; the channel looks for it then.
 async fn noted(connections: &Connections, message: &InboundMessage) -> Option<String> {
-    match connections.redis.placeholder(message.tenant_id, message.id).await {
-        Ok(posts) => posts,
-        Err(error) => {
-            tracing::warn!(%error, "a placeholder could not be looked up");
-            None
+    let until = Instant::now() + POSTED_WITHIN;
+    loop {
+        match connections.redis.placeholder(message.tenant_id, message.id).await {
+            Ok(Some(posts)) => return Some(posts),
+            Ok(None) if Instant::now() < until => sleep(LOOK_EVERY).await,
+            Ok(None) => return None,
+            Err(error) => {
+                tracing::warn!(%error, "a placeholder could not be looked up");
+                return None;
+            }
         }
     }
 }

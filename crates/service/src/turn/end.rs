@@ -132,8 +132,9 @@ impl Held<'_> {
             return Ok(Turned::GiveUp);
         }
         reach("end.shown").await;
-        if self.end_reply(turn, ended).await? == Turned::GiveUp {
-            return Ok(Turned::GiveUp);
+        let replied = self.end_reply(turn, ended).await?;
+        if replied != Turned::Ended {
+            return Ok(replied);
         }
         reach("end.replied").await;
         if let Ended::Answer { text, .. } = ended {

@@ -22,13 +22,16 @@ use crate::outgoing::Installed;
 use crate::patience::Patience;
 use crate::reset::sentence;
 
-/// How long the end of an answer is tried within one invocation; then its record comes back.
-const END_PATIENCE: Duration = Duration::from_secs(120);
+/// How long the end of an answer is tried within one invocation; then its record comes back when the channel allows it:
+/// an agent that waits for a channel is one that answers nobody else.
+const END_PATIENCE: Duration = Duration::from_secs(10);
+/// A record is not hidden for longer at a time.
+const LATER_MAX: Duration = Duration::from_secs(900);
 
 /// An answer on its way.
 pub(crate) struct Reply {
     text: watch::Sender<Arc<str>>,
-    showing: JoinHandle<Box<dyn ChannelReply>>,
+    showing: Showing,
     installed: Installed,
     addressee: Addressee,
 }
@@ -36,7 +39,16 @@ pub(crate) struct Reply {
 impl Reply {
     fn start(reply: Box<dyn ChannelReply>, installed: Installed, addressee: Addressee) -> Self {
         let (text, newest) = watch::channel(Arc::from(""));
-        Self { text, showing: tokio::spawn(show(reply, newest)), installed, addressee }
+        Self { text, showing: Showing(tokio::spawn(show(reply, newest))), installed, addressee }
+    }
+}
+
+/// The task that shows; it ends when nobody waits for it: who lost the lease posts nothing any more.
+struct Showing(JoinHandle<Box<dyn ChannelReply>>);
+
+impl Drop for Showing {
+    fn drop(&mut self) {
+        self.0.abort();
     }
 }
 
@@ -126,12 +138,12 @@ impl Held<'_> {
 
     /// Brings the end into the thread. What the channel refuses for good is in the history, and nowhere else.
     pub(super) async fn end_reply(&mut self, turn: &TurnRow, ended: &Ended) -> Result<Turned, Error> {
-        let Some(Reply { text, showing, installed, addressee }) = self.reply.take() else {
+        let Some(Reply { text, mut showing, installed, addressee }) = self.reply.take() else {
             return Ok(Turned::Ended);
         };
         drop(text);
         let mut reply =
-            showing.await.map_err(|error| Error::Bug(format!("the reply's task died: {error}")))?;
+            (&mut showing.0).await.map_err(|error| Error::Bug(format!("the reply's task died: {error}")))?;
         let done = match ended {
             Ended::Answer { text, stopped, .. } => {
                 reply.end(Final::Answer { text, stopped: *stopped }, END_PATIENCE).await
@@ -151,6 +163,10 @@ impl Held<'_> {
         match done {
             Ok(()) => {}
             Err(ChannelError::Fenced) => return Ok(Turned::GiveUp),
+            Err(ChannelError::Later(wait)) => {
+                tracing::warn!(turn_id = %turn.id, wait_s = wait.as_secs(), "the channel puts an answer off");
+                return Ok(Turned::Later(wait.clamp(Duration::from_secs(1), LATER_MAX)));
+            }
             Err(error) if error.is_retryable() => return Err(Error::Away(error.to_string())),
             Err(error) => tracing::error!(%error, turn_id = %turn.id, "an answer did not reach its channel"),
         }

@@ -25,6 +25,11 @@ impl Object {
         serde_json::from_str(raw).or_else(|_| serde_json::from_str(&without_lone_surrogates(raw))).ok()
     }
 
+    /// A whole number.
+    pub(super) fn number(&self, field: &str) -> Option<i64> {
+        serde_json::from_str(self.0.get(field)?.get()).ok()
+    }
+
     /// Whether a field is `true` (or 1, which forms turn it into).
     pub(super) fn is(&self, field: &str) -> bool {
         self.0.get(field).is_some_and(|raw| matches!(raw.get(), "true" | "1" | "\"1\"" | "\"true\""))

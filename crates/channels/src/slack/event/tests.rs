@@ -142,17 +142,18 @@ fn a_message_without_a_place_is_malformed() {
 
 /// proves SLACK-03
 #[test]
-fn the_workspace_is_the_envelopes_and_else_the_authorizations_or_the_events() {
+fn the_workspace_is_the_authorizations_and_else_the_envelopes_or_the_events() {
     let team = |body: &Value| match received(body) {
         Received::Message(message) => message.workspace.installation_id().map(str::to_owned),
         other => panic!("{other:?}"),
     };
     let mut body = envelope(&message(&json!({"team": "T9"})));
     assert_eq!(team(&body).as_deref(), Some("T1"));
-    body["team_id"] = json!(null);
     body["authorizations"][0]["team_id"] = json!("T2");
-    assert_eq!(team(&body).as_deref(), Some("T2"));
+    assert_eq!(team(&body).as_deref(), Some("T2"), "two workspaces share the room: it is sent for this one");
     body["authorizations"][0]["team_id"] = json!(null);
+    assert_eq!(team(&body).as_deref(), Some("T1"));
+    body["team_id"] = json!(null);
     assert_eq!(team(&body).as_deref(), Some("T9"));
     body["authorizations"][0]["enterprise_id"] = json!("E1");
     assert_eq!(team(&body).as_deref(), Some("T9"), "a workspace of an organisation is installed by itself");
@@ -162,8 +163,11 @@ fn the_workspace_is_the_envelopes_and_else_the_authorizations_or_the_events() {
 
 #[test]
 fn removal_and_revoked_tokens_name_their_workspace() {
-    for (event_ts, seconds) in [(json!("1795167070.000000"), Some(1_795_167_070)), (json!(null), None)] {
-        let body = envelope(&json!({"type": "app_uninstalled", "event_ts": event_ts}));
+    for (event_time, seconds) in
+        [(json!(1_795_167_070), Some(1_795_167_070)), (json!("x"), None), (json!(9e99), None)]
+    {
+        let mut body = envelope(&json!({"type": "app_uninstalled"}));
+        body["event_time"] = event_time;
         let Received::Uninstalled { workspace, at } = received(&body) else { panic!("no removal") };
         assert_eq!(workspace.installation_id(), Some("T1"));
         assert_eq!(at.map(|at| at.unix_timestamp()), seconds);
