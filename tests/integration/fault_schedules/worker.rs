@@ -41,6 +41,7 @@ impl<'a> Worker<'a> {
     }
 
     /// Delivers a record until an invocation is done with it.
+    #[expect(clippy::disallowed_methods, reason = "a thread of its own, without tasks")]
     fn work(&mut self, task: &Task) {
         for _ in 0..200 {
             let copies = if self.chance.once_in(4) { 3 } else { 1 };
