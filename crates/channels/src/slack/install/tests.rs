@@ -108,7 +108,7 @@ async fn a_code_that_cannot_be_one_is_not_sent() {
 fn the_page_to_agree_on_is_slacks_own_and_every_value_stays_in_its_place() {
     let url = authorize_url("1.2", "https://x.example/cb?a=b", "t.n&client_id=evil");
     let expected = "https://slack.com/oauth/v2/authorize?client_id=1.2\
-        &scope=app_mentions%3Aread%2Cchannels%3Ahistory%2Cchat%3Awrite%2Cim%3Ahistory\
+        &scope=app_mentions%3Aread%2Cchannels%3Ahistory%2Cchat%3Awrite%2Cgroups%3Ahistory%2Cim%3Ahistory\
         &redirect_uri=https%3A%2F%2Fx.example%2Fcb%3Fa%3Db&state=t.n%26client_id%3Devil";
     assert_eq!(url, expected);
 }
