@@ -145,7 +145,7 @@ async fn fail_at_random(slack: &Workspace, mut chance: Chance) {
             _ => script["delay_ms"] = json!(chance.below(100)),
         }
         slack.script(&script).await;
-        sleep(Duration::from_millis(6)).await;
+        sleep(Duration::from_millis(15)).await;
     }
 }
 

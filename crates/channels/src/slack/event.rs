@@ -110,13 +110,16 @@ impl Workspace {
         if self.is_enterprise_install { enterprise.or(team) } else { team.or(enterprise) }
     }
 
-    /// The workspace of the authorization, which is the one that this event is sent for: in a room that two workspaces
-    /// share, the envelope may name the other. Where it has none the envelope's, then the event's own.
+    /// The envelope's `team_id`; in a room that two workspaces share, where that may be the other's, the authorization's,
+    /// which is the one that the event is sent for. Some captures lack one or the other; the event's own comes last.
     fn of(envelope: &Object, authorization: Option<&Object>, event: Option<&Object>) -> Self {
         let id = |object: Option<&Object>, field| object.and_then(|o| o.text(field)).filter(|id| is_id(id));
-        let team_id = id(authorization, "team_id")
-            .or_else(|| id(Some(envelope), "team_id"))
-            .or_else(|| id(event, "team"));
+        let mut teams = [id(Some(envelope), "team_id"), id(authorization, "team_id")];
+        if envelope.is("is_ext_shared_channel") {
+            teams.reverse();
+        }
+        let [first, second] = teams;
+        let team_id = first.or(second).or_else(|| id(event, "team"));
         let enterprise_id =
             id(authorization, "enterprise_id").or_else(|| id(Some(envelope), "enterprise_id"));
         let is_enterprise_install = authorization.is_some_and(|a| a.is("is_enterprise_install"))

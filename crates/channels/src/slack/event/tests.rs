@@ -142,7 +142,7 @@ fn a_message_without_a_place_is_malformed() {
 
 /// proves SLACK-03
 #[test]
-fn the_workspace_is_the_authorizations_and_else_the_envelopes_or_the_events() {
+fn the_workspace_is_the_envelopes_but_in_a_shared_room_the_authorizations() {
     let team = |body: &Value| match received(body) {
         Received::Message(message) => message.workspace.installation_id().map(str::to_owned),
         other => panic!("{other:?}"),
@@ -150,10 +150,13 @@ fn the_workspace_is_the_authorizations_and_else_the_envelopes_or_the_events() {
     let mut body = envelope(&message(&json!({"team": "T9"})));
     assert_eq!(team(&body).as_deref(), Some("T1"));
     body["authorizations"][0]["team_id"] = json!("T2");
-    assert_eq!(team(&body).as_deref(), Some("T2"), "two workspaces share the room: it is sent for this one");
-    body["authorizations"][0]["team_id"] = json!(null);
     assert_eq!(team(&body).as_deref(), Some("T1"));
+    body["is_ext_shared_channel"] = json!(true);
+    assert_eq!(team(&body).as_deref(), Some("T2"), "two workspaces share the room: it is sent for this one");
+    body["is_ext_shared_channel"] = json!(false);
     body["team_id"] = json!(null);
+    assert_eq!(team(&body).as_deref(), Some("T2"));
+    body["authorizations"][0]["team_id"] = json!(null);
     assert_eq!(team(&body).as_deref(), Some("T9"));
     body["authorizations"][0]["enterprise_id"] = json!("E1");
     assert_eq!(team(&body).as_deref(), Some("T9"), "a workspace of an organisation is installed by itself");
