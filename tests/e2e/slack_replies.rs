@@ -188,5 +188,5 @@ async fn a_thousand_answers_stand_once_and_whole_in_their_threads_whatever_slack
         let expected: Vec<&str> = text.split_whitespace().collect();
         assert_eq!(words, expected, "thread {thread}: {:?}", stand[thread]);
     }
-    assert!(all.len() < 100 || failed > all.len() / 4, "hardly anything failed: {failed}");
+    assert!(all.len() < 100 || failed > all.len() / 20, "hardly anything failed: {failed}");
 }

@@ -96,6 +96,7 @@ async fn accept(
         message.content,
         at,
     );
+    inbound.connections.until_live(identity.tenant_id, identity.conversation_id, sender.id).await;
     let received = Normalised { message: normalised, author: Author::Member(identity.user_id) };
     Ok(inbound.accept(received).await?.duplicate)
 }

@@ -127,6 +127,20 @@ impl Connections {
         }
     }
 
+    /// Waits until a connection is live, for half a second at most: a client may write as soon as it sees `connection`,
+    /// which is sent before the connection joins, and what is announced then would not reach it.
+    pub async fn until_live(&self, tenant: TenantId, conversation: ConversationId, connection_id: &str) {
+        let until = tokio::time::Instant::now() + std::time::Duration::from_millis(500);
+        while tokio::time::Instant::now() < until {
+            match self.redis.live(tenant, conversation).await {
+                Ok(live) if !live.iter().any(|c| c.connection_id == connection_id) => {
+                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+                }
+                Ok(_) | Err(_) => return,
+            }
+        }
+    }
+
     /// Sends a frame that is not numbered to every connection of a conversation; how many got it.
     ///
     /// # Errors
