@@ -8,7 +8,8 @@ use konstruct_domain::{MessageId, TenantId};
 use konstruct_ports::{BoxFuture, ConnectionGateway, PostOutcome, QueueError, TaskQueue};
 use konstruct_protocol::{Dialect, ErrorCode, TaskKind};
 use konstruct_redis::Key;
-use konstruct_service::inbound::{Accepted, Inbound};
+use konstruct_service::connections::Writer;
+use konstruct_service::inbound::{Accepted, Author, Inbound};
 use konstruct_service::{Connections, Error};
 use konstruct_tests::app::received;
 use konstruct_tests::client::TestClient;
@@ -277,4 +278,25 @@ async fn an_id_of_another_conversation_is_refused_by_name() {
     let refused = app.inbound().accept(received(tenant.id, tenant.user, there, message, "hello")).await;
     let Err(Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
     assert_eq!((refusal.code, refusal.field), (ErrorCode::InvalidMessage, Some("id")));
+}
+
+/// proves CHAT-05
+#[tokio::test]
+async fn a_client_that_writes_before_its_connection_has_joined_is_shown_typing_once() {
+    let app = TestApp::start().await;
+    let tenant = app.tenant().await;
+    let conversation = app.conversation(&tenant).await;
+    let joined = TestClient::connected(&app, Dialect::Session, tenant.caller(), conversation).await;
+    let live = app.redis.live(tenant.id, conversation).await.unwrap().remove(0);
+    for (connection_id, early) in [("early=".to_owned(), true), (live.connection_id, false)] {
+        let mut message = received(tenant.id, tenant.user, conversation, MessageId(id()), "hello");
+        let writer = Writer { connection_id: connection_id.clone(), viewer: live.viewer.clone() };
+        message.author = Author::Member(tenant.user, Some(writer));
+        let before = app.gateway().frames(joined.connection()).len();
+        app.inbound().accept(message).await.unwrap();
+        let shown = app.gateway().frames(&connection_id);
+        assert_eq!(shown.last().unwrap()["type"], "typing", "{early}");
+        assert_eq!(app.gateway().frames(joined.connection()).len(), before + 1, "{early}");
+    }
+    assert_eq!(app.gateway().frames("early=").len(), 1);
 }

@@ -222,7 +222,7 @@ pub fn received(
         reply_to: None,
         context: None,
     };
-    Normalised { message, author: Author::Member(user) }
+    Normalised { message, author: Author::Member(user, None) }
 }
 
 /// The task of a message under the first epoch.

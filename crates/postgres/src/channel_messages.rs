@@ -4,12 +4,11 @@
 use std::collections::BTreeMap;
 
 use konstruct_domain::tenant::Tenant;
-use konstruct_domain::{Channel, Content, ConversationId, Epoch, MessageId};
+use konstruct_domain::{Channel, Content, ConversationId, MessageId};
 use serde_json::Value;
-use uuid::Uuid;
 
 use crate::error::DbError;
-use crate::messages::{Stored, StoredMessage};
+use crate::messages::{Stored, stored_as};
 use crate::row::get;
 use crate::tenant_tx::TenantTx;
 use crate::turns::Work;
@@ -110,16 +109,7 @@ impl TenantTx {
         if locked.is_empty() {
             return Ok(Stored::NoConversation);
         }
-        match turns.first() {
-            Some(turn) if get::<Uuid>(turn, "conversation_id")? == conversation => {
-                Ok(Stored::Yes(StoredMessage {
-                    duplicate: stored.is_empty(),
-                    epoch: Epoch(get(turn, "epoch")?),
-                    ended: get::<&str>(turn, "state")? == "ended",
-                }))
-            }
-            _ => Ok(Stored::IdTaken),
-        }
+        stored_as(turns.first(), conversation, stored.is_empty())
     }
 
     /// Takes the placeholder out of a turn's journal, so that it can be deleted; `false`: an agent is, was or may be at

@@ -155,16 +155,7 @@ impl TenantTx {
             Some(row) if get::<Option<Uuid>>(row, "user_id")? != Some(user.0) => return Ok(Stored::NotYours),
             Some(_) => {}
         }
-        match turns.first() {
-            Some(turn) if get::<Uuid>(turn, "conversation_id")? == conversation => {
-                Ok(Stored::Yes(StoredMessage {
-                    duplicate: stored.is_empty(),
-                    epoch: Epoch(get(turn, "epoch")?),
-                    ended: get::<&str>(turn, "state")? == "ended",
-                }))
-            }
-            _ => Ok(Stored::IdTaken),
-        }
+        stored_as(turns.first(), conversation, stored.is_empty())
     }
 
     /// The latest `limit` messages of a conversation before one of them.
@@ -248,6 +239,20 @@ impl TenantTx {
                 })
             })
             .collect()
+    }
+}
+
+/// What a message's turn says of storing it.
+pub(crate) fn stored_as(turn: Option<&Row>, conversation: Uuid, duplicate: bool) -> Result<Stored, DbError> {
+    match turn {
+        Some(turn) if get::<Uuid>(turn, "conversation_id")? == conversation => {
+            Ok(Stored::Yes(StoredMessage {
+                duplicate,
+                epoch: Epoch(get(turn, "epoch")?),
+                ended: get::<&str>(turn, "state")? == "ended",
+            }))
+        }
+        _ => Ok(Stored::IdTaken),
     }
 }
 

@@ -109,7 +109,7 @@ pub(crate) async fn send(
         _ => wait::subscribe(&state.redis, tenant, conversation_id).await,
     };
     let accepted =
-        state.inbound.accept(Normalised { message, author: Author::Member(caller.user_id) }).await?;
+        state.inbound.accept(Normalised { message, author: Author::Member(caller.user_id, None) }).await?;
     let answer = if wait > 0 || accepted.duplicate {
         wait::answer(db, subscription, tenant, id, until).await
     } else {

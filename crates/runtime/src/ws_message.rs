@@ -4,8 +4,9 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use konstruct_ports::{Clock as _, Ids as _};
-use konstruct_protocol::{ClientFrame, ClientMessage, ErrorCode, ServerFrame};
-use konstruct_redis::connections::Identity;
+use konstruct_protocol::{ClientFrame, ClientMessage, ErrorCode, ServerFrame, Viewer};
+use konstruct_redis::connections::{Connection, Identity};
+use konstruct_service::connections::Writer;
 use konstruct_service::inbound::{Author, Inbound, Normalised};
 use konstruct_service::{Error, Refusal};
 use lambda_runtime::{LambdaEvent, service_fn};
@@ -75,7 +76,9 @@ async fn accept(
     identity: &Identity,
     message: ClientMessage,
 ) -> Result<bool, Error> {
-    let own_session = sender.connection.as_ref().and_then(|c| c.viewer()).map(|v| v.session_name());
+    let viewer = sender.connection.as_ref().and_then(Connection::viewer);
+    let own_session = viewer.as_ref().map(Viewer::session_name);
+    let writer = viewer.map(|viewer| Writer { connection_id: sender.id.to_owned(), viewer });
     let foreign = |field: &'static str| {
         let text = format!("The field {field} names another conversation than the connection's.");
         Error::Refused(Refusal { field: Some(field), ..Refusal::new(ErrorCode::InvalidMessage, text) })
@@ -96,7 +99,6 @@ async fn accept(
         message.content,
         at,
     );
-    inbound.connections.until_live(identity.tenant_id, identity.conversation_id, sender.id).await;
-    let received = Normalised { message: normalised, author: Author::Member(identity.user_id) };
+    let received = Normalised { message: normalised, author: Author::Member(identity.user_id, writer) };
     Ok(inbound.accept(received).await?.duplicate)
 }

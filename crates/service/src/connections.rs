@@ -23,6 +23,15 @@ pub struct Connections {
     pub(crate) gateway: Arc<dyn ConnectionGateway>,
 }
 
+/// The connection that a message came by.
+#[derive(Debug, Clone)]
+pub struct Writer {
+    /// API Gateway's id.
+    pub connection_id: String,
+    /// How it sees its conversation.
+    pub viewer: Viewer,
+}
+
 /// Posts nothing and closes nothing.
 struct NoGateway;
 
@@ -127,20 +136,6 @@ impl Connections {
         }
     }
 
-    /// Waits until a connection is live, for half a second at most: a client may write as soon as it sees `connection`,
-    /// which is sent before the connection joins, and what is announced then would not reach it.
-    pub async fn until_live(&self, tenant: TenantId, conversation: ConversationId, connection_id: &str) {
-        let until = tokio::time::Instant::now() + std::time::Duration::from_millis(500);
-        while tokio::time::Instant::now() < until {
-            match self.redis.live(tenant, conversation).await {
-                Ok(live) if !live.iter().any(|c| c.connection_id == connection_id) => {
-                    tokio::time::sleep(std::time::Duration::from_millis(20)).await;
-                }
-                Ok(_) | Err(_) => return,
-            }
-        }
-    }
-
     /// Sends a frame that is not numbered to every connection of a conversation; how many got it.
     ///
     /// # Errors
@@ -151,12 +146,34 @@ impl Connections {
         conversation: ConversationId,
         frame: &ServerFrame,
     ) -> Result<usize, Error> {
+        self.send_to_conversation_of(tenant, conversation, None, frame).await
+    }
+
+    /// As [`Self::send_to_conversation`], and to the connection that caused it where that has not joined yet: a client
+    /// may write as soon as it has seen `connection`, which is sent before it joins.
+    ///
+    /// # Errors
+    /// Redis is away.
+    pub async fn send_to_conversation_of(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        writer: Option<&Writer>,
+        frame: &ServerFrame,
+    ) -> Result<usize, Error> {
         let live = self.redis.live(tenant, conversation).await?;
-        let sends = live.iter().map(|c| async move {
-            let sent = self.send(&c.connection_id, Some(&c.viewer), frame).await;
+        let mut to: Vec<(&str, &Viewer)> =
+            live.iter().map(|c| (c.connection_id.as_str(), &c.viewer)).collect();
+        if let Some(writer) = writer
+            && !to.iter().any(|(id, _)| *id == writer.connection_id)
+        {
+            to.push((&writer.connection_id, &writer.viewer));
+        }
+        let sends = to.into_iter().map(|(id, viewer)| async move {
+            let sent = self.send(id, Some(viewer), frame).await;
             if !sent {
                 // Also where its own record was gone already.
-                self.redis.leave(tenant, conversation, &c.connection_id).await?;
+                self.redis.leave(tenant, conversation, id).await?;
             }
             Ok::<_, Error>(sent)
         });

@@ -16,7 +16,7 @@ use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
 use konstruct_protocol::{ErrorCode, Task, TaskKind};
 
-use crate::connections::Connections;
+use crate::connections::{Connections, Writer};
 use crate::error::{Error, Refusal};
 use crate::failpoint::reach;
 use crate::patience::Patience;
@@ -51,8 +51,8 @@ pub struct Normalised {
 /// Who wrote a message.
 #[derive(Debug, Clone)]
 pub enum Author {
-    /// A portal user, in a conversation of his.
-    Member(UserId),
+    /// A portal user, in a conversation of his; and the connection he wrote on, if it was one.
+    Member(UserId, Option<Writer>),
     /// Somebody on another channel: whom it lets write is a matter of that channel.
     Guest(Arrival),
 }
@@ -108,7 +108,7 @@ impl Inbound {
             let tx = self.db.begin(message.tenant_id).await?;
             let (id, conversation, content) = (message.id, message.thread_id, &message.content);
             match author {
-                Author::Member(user) => {
+                Author::Member(user, _) => {
                     tx.store_message(NewMessage { id, conversation, user: *user, content }).await
                 }
                 Author::Guest(arrival) => {

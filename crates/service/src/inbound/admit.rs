@@ -38,7 +38,7 @@ pub(super) async fn tenanted(
 ) -> Result<Tenanted, Error> {
     let (tenant, thread) = (received.message.tenant_id, received.message.thread_id);
     let user = match received.author {
-        Author::Member(user) => user,
+        Author::Member(user, _) => user,
         Author::Guest(_) => return guest(db, received, patience).await,
     };
     let facts = patience.retry(|| async { db.begin(tenant).await?.admission(user, thread).await }).await?;

@@ -11,7 +11,7 @@ use tokio::time::{Instant, sleep};
 
 use super::admit::Admitted;
 use super::{Arrival, Author, Normalised};
-use crate::connections::Connections;
+use crate::connections::{Connections, Writer};
 
 /// A device, or a channel, that hangs does not hold up the message.
 const SHOWN_WITHIN: Duration = Duration::from_millis(500);
@@ -91,9 +91,9 @@ impl Undo {
 pub(super) async fn announced(connections: &Connections, admitted: Admitted) -> Announced {
     let Admitted { received, announce } = admitted;
     match &received.author {
-        Author::Member(_) => {
+        Author::Member(_, writer) => {
             if announce {
-                show_typing(connections, &received.message).await;
+                show_typing(connections, &received.message, writer.as_ref()).await;
             }
             Announced { received, posts: None, first: false }
         }
@@ -109,8 +109,9 @@ pub(super) async fn announced(connections: &Connections, admitted: Admitted) -> 
     }
 }
 
-async fn show_typing(connections: &Connections, message: &InboundMessage) {
-    let show = connections.send_to_conversation(message.tenant_id, message.thread_id, &ServerFrame::Typing);
+async fn show_typing(connections: &Connections, message: &InboundMessage, writer: Option<&Writer>) {
+    let (tenant, thread) = (message.tenant_id, message.thread_id);
+    let show = connections.send_to_conversation_of(tenant, thread, writer, &ServerFrame::Typing);
     match tokio::time::timeout(SHOWN_WITHIN, show).await {
         Ok(Ok(_)) => {}
         Ok(Err(error)) => tracing::warn!(%error, "typing could not be shown"),
