@@ -8,7 +8,6 @@ use konstruct_domain::{Access, ConversationId, MessageId, Seq};
 use konstruct_protocol::{Dialect, Task};
 use konstruct_service::conversations::{find, history};
 use konstruct_service::patience::Patience;
-use konstruct_service::reset::OnBehalf;
 use konstruct_service::stop::stop;
 use konstruct_service::turn::Disposition;
 use konstruct_tests::app::{World, received, record};
@@ -199,7 +198,7 @@ fn stopped(stage: &mut Stage, death: Option<Death>) -> BTreeMap<&'static str, us
     let ask = async || {
         let app = world.app().await;
         let patience = Patience::of(Duration::from_secs(20));
-        stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, patience).await.unwrap()
+        stop(&app.wake(), &app.connections(), tenant.id, tenant.user, conversation, patience).await.unwrap()
     };
     let asked = run(death, ask);
     if asked.done.is_none() {
@@ -247,7 +246,7 @@ fn reset(stage: &mut Stage, death: Option<Death>) -> BTreeMap<&'static str, usiz
         let app = world.app().await;
         let row = find(&app.db, &caller, conversation, Access::Write).await.unwrap();
         let ids = app.world.ids.as_ref();
-        OnBehalf { db: app.db.clone(), connections: app.connections(), ids }.reset(&row).await.unwrap();
+        app.on_behalf().reset(&row).await.unwrap();
     };
     let first = run(death, ask);
     if first.done.is_none() {

@@ -11,8 +11,13 @@ const NO_TENANT: [&str; 1] = ["refinery_schema_history"];
 /// Tables that are a tenant, or belong to several.
 const ABOVE_TENANTS: [&str; 2] = ["tenants", "portal_users"];
 /// Indexes of roles that read across tenants; none is unique.
-const ACROSS_TENANTS: [&str; 4] =
-    ["tenant_members_by_user", "web_conversations_by_id", "web_conversations_of_all", "turns_due_of_all"];
+const ACROSS_TENANTS: [&str; 5] = [
+    "tenant_members_by_user",
+    "web_conversations_by_id",
+    "web_conversations_of_all",
+    "turns_due_of_all",
+    "turn_steps_waiting_of_all",
+];
 const TENANT: &str = "NULLIF(current_setting('app.current_tenant'::text, true), ''::text)";
 
 /// The first column of each row of a query, as text.
@@ -96,13 +101,13 @@ async fn the_roles_of_the_service_own_nothing_and_cannot_bypass_anything() {
         AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR rolinherit)";
     assert_eq!(list(&app, sql).await, [""; 0]);
     let owned = "SELECT c.relname::text FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_platform', 'konstruct_directory')";
+        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform', 'konstruct_directory')";
     assert_eq!(list(&app, owned).await, [""; 0]);
     let functions = "SELECT p.proname::text FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
-        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_platform')";
+        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform')";
     assert_eq!(list(&app, functions).await, [""; 0]);
     let member_of = "SELECT m.roleid::regrole::text FROM pg_auth_members m
-        WHERE m.member::regrole::text IN ('konstruct_app', 'konstruct_channels', 'konstruct_platform')";
+        WHERE m.member::regrole::text IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform')";
     assert_eq!(list(&app, member_of).await, [""; 0], "a member could set that role");
     let logs_in = "SELECT rolname::text FROM pg_roles WHERE rolname = 'konstruct_directory' AND rolcanlogin";
     assert_eq!(list(&app, logs_in).await, [""; 0]);
@@ -212,7 +217,12 @@ async fn functions_that_see_more_than_their_caller_are_the_directorys() {
         WHERE p.prosecdef AND n.nspname NOT IN ('pg_catalog', 'information_schema')";
     let rows = app.root.query(sql, &[]).await.unwrap();
     let names: BTreeSet<String> = rows.iter().map(|row| row.get(0)).collect();
-    assert_eq!(names, ["conversation_tenant", "due_turns", "installation"].map(str::to_owned).into());
+    assert_eq!(
+        names,
+        ["conversation_tenant", "due_turns", "expired_confirmations", "installation"]
+            .map(str::to_owned)
+            .into()
+    );
     for row in rows {
         let name: String = row.get(0);
         assert_eq!(row.get::<_, String>(1), "konstruct_directory", "{name}");
@@ -239,6 +249,7 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
         granted,
         [
             "konstruct_directory channel_connections channel,created_at,id,status,tenant_id,workspace_id",
+            "konstruct_directory turn_steps decision,expires_at,number,state,tenant_id,turn_id",
             "konstruct_directory turns conversation_id,created_at,delivered_at,ended_at,epoch,id,state,tenant_id",
             "konstruct_directory web_conversations epoch,id,lease_until,tenant_id",
             "konstruct_platform agents id,is_active,name,tenant_id",
@@ -251,12 +262,16 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
     assert_eq!(list(&app, written).await, [""; 0]);
     let config =
         "SELECT grantee::text FROM information_schema.column_privileges WHERE privilege_type = 'SELECT'
-        AND table_name = 'channel_connections' AND column_name = 'config' AND grantee <> 'konstruct_owner'";
+        AND table_name = 'channel_connections' AND column_name = 'config' AND grantee <> 'konstruct_owner'
+        ORDER BY 1";
     assert_eq!(
         list(&app, config).await,
-        ["konstruct_channels"],
+        ["konstruct_agent", "konstruct_channels"],
         "who calls a channel reads its sealed secrets"
     );
+    let keys = "SELECT DISTINCT grantee::text FROM information_schema.column_privileges
+        WHERE table_name IN ('provider_keys', 'tool_servers') AND grantee <> 'konstruct_owner'";
+    assert_eq!(list(&app, keys).await, ["konstruct_agent"], "only the agent uses models and tools");
 }
 
 /// proves TEN-04

@@ -6,7 +6,7 @@ use konstruct_domain::{Access, AgentId, ConversationId, MessageId, Principal, Ro
 use konstruct_postgres::conversations::{ListCursor, SummaryRow};
 use konstruct_protocol::ErrorCode;
 use konstruct_service::Error;
-use konstruct_service::conversations::{agents, find, history, list, open};
+use konstruct_service::conversations::{Filter, agents, find, history, list, open};
 use konstruct_tests::builders::{platform_admin, principal};
 use konstruct_tests::services::services;
 use konstruct_tests::{TestApp, id};
@@ -40,7 +40,10 @@ async fn fifty_callers_that_race_get_one_conversation() {
 async fn pages(app: &TestApp, caller: &Principal, tenant: Option<TenantId>, limit: u16) -> Vec<SummaryRow> {
     let (mut all, mut cursor) = (Vec::new(), None);
     loop {
-        let (page, more) = list(&app.db, &app.platform, caller, tenant, cursor, limit).await.unwrap();
+        let (page, more) =
+            list(&app.db, &app.platform, caller, Filter { tenant, human: None, cursor, limit })
+                .await
+                .unwrap();
         assert!(page.len() <= usize::from(limit) && (!more || page.len() == usize::from(limit)));
         cursor = page.last().map(|row| ListCursor { updated_at: row.updated_at, id: row.conversation.id });
         all.extend(page);
@@ -129,9 +132,18 @@ async fn who_is_no_member_gets_nothing_whatever_his_token_says() {
         assert_eq!(code(find(&app.db, &stranger, conversation, Access::Read).await), ErrorCode::Forbidden);
         assert_eq!(code(history(&app.db, &stranger, conversation, None, 5).await), ErrorCode::Forbidden);
         assert_eq!(code(agents(&app.db, &stranger, tenant.id).await), ErrorCode::Forbidden);
-        let listed = list(&app.db, &app.platform, &stranger, Some(tenant.id), None, 5).await;
+        let listed = list(
+            &app.db,
+            &app.platform,
+            &stranger,
+            Filter { tenant: Some(tenant.id), limit: 5, ..Filter::default() },
+        )
+        .await;
         assert_eq!(code(listed), ErrorCode::Forbidden);
-        assert_eq!(code(list(&app.db, &app.platform, &stranger, None, None, 5).await), ErrorCode::Forbidden);
+        assert_eq!(
+            code(list(&app.db, &app.platform, &stranger, Filter { limit: 5, ..Filter::default() }).await),
+            ErrorCode::Forbidden
+        );
         let ids = app.world.ids.as_ref();
         let opened = open(&app.db, ids, &stranger, tenant.id, tenant.agent, None).await;
         assert_eq!(code(opened), ErrorCode::Forbidden);

@@ -11,15 +11,23 @@ use konstruct_domain::{
     UserId,
 };
 use konstruct_postgres::channel_messages::NewChannelMessage;
+use konstruct_postgres::confirmations::Ruling;
 use konstruct_postgres::installations::{Installation, NewInstallation, Removal};
 use konstruct_postgres::lease::{Guard, LeaseTry};
 use konstruct_postgres::messages::{NewMessage, Stored, TurnOutcome};
+use konstruct_postgres::replies::ReplyStored;
+use konstruct_postgres::reset::Closing;
+use konstruct_postgres::steps::{
+    Decision, ModelStep, ModelStepTry, Parked, ToolBegins, ToolStep, ToolStepTry,
+};
 use konstruct_postgres::turns::{AnswerToStore, Missable, ToStop, Work};
 use konstruct_postgres::usage::Usage;
 use konstruct_postgres::{DbError, PlatformPool, TenantPool, TenantTx};
+use konstruct_tests::app::NOW;
 use konstruct_tests::services::services;
 use konstruct_tests::{TestApp, id};
 use serde_json::json;
+use time::OffsetDateTime;
 use uuid::Uuid;
 
 /// Every row of a tenant, in one number.
@@ -34,6 +42,9 @@ async fn digest(app: &TestApp, tenant: TenantId) -> String {
         "turns",
         "turn_steps",
         "llm_usage",
+        "token_months",
+        "agent_tools",
+        "tool_servers",
     ];
     let mut all = String::new();
     for table in tables {
@@ -93,11 +104,21 @@ async fn reads(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str,
                 .is_some_and(|a| a.membership.is_none() && a.owner.is_none() && !a.human),
         ),
         ("conversation", tx().await.conversation(c, u).await.unwrap() == (None, None)),
-        ("conversations", tx().await.conversations(u, true, None, 50).await.unwrap() == (None, Vec::new())),
+        (
+            "conversations",
+            tx().await.conversations(u, true, None, None, 50).await.unwrap() == (None, Vec::new()),
+        ),
         ("agents", tx().await.agents(u).await.unwrap().1.iter().all(|agent| agent.id != t.agent)),
         ("history", page.conversation.is_none() && page.messages.is_empty() && page.before_unknown),
         ("turn_outcome", tx().await.turn_outcome(m).await.unwrap() == TurnOutcome::WithoutAnswer),
-        ("exchanges_before", tx().await.exchanges_before(c, Position(99), 9).await.unwrap().is_empty()),
+        ("said_before", tx().await.said_before(c, Position(99), 9).await.unwrap().is_empty()),
+        ("said_between", tx().await.said_between(c, Position(0), Position(99), 9).await.unwrap().is_empty()),
+        ("search", tx().await.search(c, Position(99), "s", 9).await.unwrap().is_empty()),
+        ("standing", tx().await.standing(c).await.unwrap().is_none()),
+        ("steps", tx().await.steps(m).await.unwrap().is_empty()),
+        ("calls_known", tx().await.calls_known(c, &["a"]).await.unwrap().is_empty()),
+        ("decided_by", tx().await.decided_by(c, m).await.unwrap().is_none()),
+        ("usage", tx().await.usage(u, OffsetDateTime::UNIX_EPOCH, NOW).await.unwrap() == (None, Vec::new())),
         ("next_turn", tx().await.next_turn(c, None).await.unwrap().is_none()),
         ("missable", tx().await.missable(c).await.unwrap() == Missable { due: false, shown: false }),
         ("turn_to_stop", tx().await.turn_to_stop(c, u).await.unwrap() == ToStop::NotAMember),
@@ -112,12 +133,14 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
     let (c, m, u, work) = (t.conversation, t.message, t.user, t.work());
     let content = Content::parse("stolen").unwrap();
     let new = NewMessage { id: MessageId(id()), conversation: c, user: u, content: &content };
-    let answer =
-        AnswerToStore { id: MessageId(id()), text: "x", stopped: false, step: 0, step_result: json!({}) };
+    let request = json!({});
+    let tool_step = ToolStep { number: 1, call_id: "a", request: &request, begins: ToolBegins::Running };
+    let ruling =
+        Ruling { conversation: c, person: "p", call_id: None, decision: Decision::Approved, message: None };
+    let closing = Closing { waiting: "w", begun: "b" };
     let fresh = ConversationId(id());
     let opened = tx().await.open_conversation(fresh, u, Some(t.agent), None).await.unwrap();
     let lease = tx().await.take_lease(c, None, Duration::from_secs(1)).await.unwrap();
-    let ended = tx().await.end_with_answer(work, &answer, Some(&t.usage())).await;
     vec![
         ("open_conversation", opened.membership.is_none() && opened.row.is_none()),
         ("store_message", tx().await.store_message(new).await.unwrap() == Stored::NotAMember),
@@ -125,21 +148,38 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("renew_lease", !tx().await.renew_lease(t.guard, Duration::from_secs(9)).await.unwrap()),
         ("release_lease", tx().await.release_lease(t.guard).await.is_ok()),
         ("set_generation", tx().await.set_generation(c, None, Generation(7)).await.unwrap().is_none()),
-        ("begin_model_step", tx().await.begin_model_step(work, 0, m, "m", 0).await.unwrap().is_none()),
+        (
+            "begin_tool_step",
+            tx().await.begin_tool_step(work, tool_step).await.unwrap() == ToolStepTry::Fenced,
+        ),
+        ("finish_tool_step", !tx().await.finish_tool_step(work, 0, &json!({})).await.unwrap()),
+        ("claim_tool_step", !tx().await.claim_tool_step(work, 0).await.unwrap()),
+        ("park", tx().await.park(work, Seq(9)).await.unwrap() == Parked::Fenced),
+        ("decide", tx().await.decide(ruling).await.unwrap().is_none()),
+        ("expire_confirmations", tx().await.expire_confirmations(c).await.unwrap().is_empty()),
+        ("cancel_confirmations", tx().await.cancel_confirmations(c, "p").await.unwrap().is_empty()),
+        (
+            "store_reply",
+            tx().await.store_reply(c, MessageId(id()), &content).await.unwrap()
+                == ReplyStored::NoConversation,
+        ),
+        ("hand_over_told", tx().await.hand_over_told(c, Epoch(9), Seq(9)).await.is_ok()),
+        ("keep_summary", tx().await.keep_summary(c, Epoch(0), Position(9), "x").await.is_ok()),
+        ("settle", tx().await.settle(m, 0, 9).await.is_ok()),
         ("keep_channel_posts", !tx().await.keep_channel_posts(work, "{}").await.unwrap()),
-        ("count_failure", tx().await.count_failure(work).await.unwrap().is_none()),
-        // A bill for another tenant's agent breaks a reference, and everything is rolled back.
-        ("end_with_answer", matches!(ended, Ok(false) | Err(DbError::Query(_)))),
-        ("end_with_error", !tx().await.end_with_error(work, "agent_failed", 0).await.unwrap()),
+        ("count_failure", tx().await.count_failure(work, 0, 1).await.unwrap().is_none()),
+        ("end_with_error", !tx().await.end_with_error(work, "agent_failed", 0, true).await.unwrap()),
         ("delivered", tx().await.delivered(c, m, Seq(9), None).await.unwrap().is_none()),
-        ("raise_epoch", tx().await.raise_epoch(c).await.unwrap().is_none()),
-        ("end_on_behalf", !tx().await.end_on_behalf(c, m, MessageId(id()), "x").await.unwrap()),
+        ("raise_epoch", tx().await.raise_epoch(c, Some(true)).await.unwrap().is_none()),
+        (
+            "end_on_behalf",
+            tx().await.end_on_behalf(c, m, MessageId(id()), "x", closing).await.unwrap().is_none(),
+        ),
         ("delete_messages", tx().await.delete_messages(c, Epoch(0)).await.is_ok()),
         (
             "remove_installation",
             tx().await.remove_installation(t.user, t.installation).await.unwrap() == Removal::NotAdmin(None),
         ),
-        ("record_usage", matches!(tx().await.record_usage(m, &t.usage()).await, Err(DbError::Query(_)))),
     ]
 }
 
@@ -155,6 +195,38 @@ async fn secret_methods(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'st
         ("lost_streaming", tx().await.lost_streaming(t.installation).await.is_ok()),
         ("withdraw_placeholder", tx().await.withdraw_placeholder(t.conversation, t.message).await.is_ok()),
         ("uninstall", !tx().await.uninstall(t.installation, i64::MAX).await.unwrap()),
+    ]
+}
+
+/// The methods for `konstruct_agent` alone, called as another tenant.
+async fn agent_methods(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str, bool)> {
+    let (m, work) = (t.message, t.work());
+    let step = ModelStep {
+        number: 0,
+        answer_id: m,
+        model: "m",
+        prompt_tokens: 1,
+        tokens_max: 1,
+        tokens_min: 1,
+        deaths: 0,
+    };
+    let answer = AnswerToStore {
+        id: MessageId(id()),
+        text: "x",
+        stopped: false,
+        step: 0,
+        step_result: json!({}),
+        to_human: true,
+    };
+    let ended = tx().await.end_with_answer(work, &answer, Some(&t.usage())).await;
+    let finished = tx().await.finish_model_step(work, 0, &json!({}), &t.usage()).await;
+    vec![
+        ("equipment", tx().await.equipment(t.agent, t.conversation).await.is_err()),
+        ("begin_model_step", tx().await.begin_model_step(work, step).await.unwrap() == ModelStepTry::Fenced),
+        // A bill for another tenant's agent breaks a reference, and everything is rolled back.
+        ("end_with_answer", matches!(ended, Ok(false) | Err(DbError::Query(_)))),
+        ("finish_model_step", matches!(finished, Ok(false) | Err(DbError::Query(_)))),
+        ("record_usage", matches!(tx().await.record_usage(m, &t.usage()).await, Err(DbError::Query(_)))),
     ]
 }
 
@@ -214,7 +286,11 @@ async fn no_method_of_a_transaction_reaches_another_tenant() {
     let tx = async || app.db.begin(ours.id).await.unwrap();
     let channels = TenantPool::new(&app.world.postgres_url("konstruct_channels"), 2).unwrap();
     let secret_tx = async || channels.begin(ours.id).await.unwrap();
-    let called = [reads(&t, tx).await, writes(&t, tx).await, secret_methods(&t, secret_tx).await].concat();
+    let agents = TenantPool::new(&app.world.postgres_url("konstruct_agent"), 2).unwrap();
+    let agent_tx = async || agents.begin(ours.id).await.unwrap();
+    let secrets = secret_methods(&t, secret_tx).await;
+    let called =
+        [reads(&t, tx).await, writes(&t, tx).await, secrets, agent_methods(&t, agent_tx).await].concat();
     for (method, blind) in &called {
         assert!(blind, "{method} reached another tenant");
     }
@@ -304,7 +380,7 @@ async fn a_pool_refuses_every_role_that_could_see_more() {
     for unsafe_url in [&root, &owner, &bypasses] {
         let begun = TenantPool::new(unsafe_url, 1).unwrap().begin(TenantId(id())).await;
         assert!(matches!(begun, Err(DbError::UnsafeRole(_))), "{begun:?}");
-        let listed = PlatformPool::new(unsafe_url).unwrap().conversations(UserId(id()), None, 1).await;
+        let listed = PlatformPool::new(unsafe_url).unwrap().conversations(UserId(id()), None, None, 1).await;
         assert!(matches!(listed, Err(DbError::UnsafeRole(_))), "{listed:?}");
     }
     app.root.batch_execute(&format!("DROP ROLE {role}")).await.unwrap();
@@ -357,7 +433,7 @@ async fn tenants_that_share_a_pool_at_once_see_their_own_only() {
         let (tenant, pool) = (tenants[n % 2], pool.clone());
         async move {
             let tx = pool.begin(tenant.id).await.unwrap();
-            tx.conversations(tenant.user, true, None, 50).await.unwrap().1
+            tx.conversations(tenant.user, true, None, None, 50).await.unwrap().1
         }
     });
     for (n, seen) in join_all(looks).await.into_iter().enumerate() {

@@ -18,7 +18,7 @@ async fn a_minute_passes(app: &TestApp) {
 }
 
 async fn run(app: &TestApp) -> usize {
-    rescue(&app.db, app.world.queue.as_ref(), app.world.clock.as_ref()).await.unwrap()
+    rescue(&app.wake()).await.unwrap()
 }
 
 /// proves CHAT-08, CHAN-04

@@ -125,7 +125,7 @@ async fn an_agent_that_is_fenced_off_or_of_an_old_epoch_gives_up() {
     app.keys.flush(tenant.id).await;
     assert_eq!(write(&mut old, 1).await, None, "fenced off by Postgres where the log is lost");
     assert!(write(&mut new, 1).await.is_some());
-    app.db.begin(tenant.id).await.unwrap().raise_epoch(conversation).await.unwrap();
+    app.db.begin(tenant.id).await.unwrap().raise_epoch(conversation, None).await.unwrap();
     assert!(write(&mut new, 1).await.is_some(), "the log does not know yet");
     app.redis.raise_log_epoch(tenant.id, conversation, Epoch(1)).await.unwrap();
     assert_eq!(write(&mut new, 1).await, None);

@@ -12,21 +12,26 @@
 
 mod admission;
 mod catalogue;
+mod confirmations;
 mod connections;
 mod conversations;
 mod delivery;
 mod fault_schedules;
 mod frame_log;
+mod hand_over;
 mod inbound;
 mod installations;
 mod isolation;
 mod janitor;
 mod log_writers;
 mod messages;
+mod summary;
 mod threads;
+mod tools;
 mod turn;
 mod turn_crash;
 mod turn_failures;
 mod turn_schedules;
 mod turn_stopped;
+mod usage;
 mod wait;

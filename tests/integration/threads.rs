@@ -366,12 +366,86 @@ async fn the_janitors_wake_answers_on_the_channel_too() {
     room.mention(&message).await;
     let old = "UPDATE turns SET created_at = now() - interval '2 minutes' WHERE tenant_id = $1";
     app.root.execute(old, &[&room.tenant.id.0]).await.unwrap();
-    let clock = &*app.world.clock;
-    assert_eq!(konstruct_service::janitor::rescue(&app.db, app.queue(), clock).await.unwrap(), 1);
+    assert_eq!(konstruct_service::janitor::rescue(&app.wake()).await.unwrap(), 1);
     let woken = room.tasks().pop().unwrap();
     assert_eq!((woken.message.channel, &woken.message.sender.user_id), (Channel::Slack, &"U1".to_owned()));
     let expected: BTreeMap<String, String> = message.channel_metadata.clone();
     assert_eq!(woken.message.channel_metadata, expected);
     app.work_until_done(&woken).await;
     assert_eq!(room.stands(&message).ends, [echo("hello")]);
+}
+
+/// proves AGNT-05, CHAN-05
+#[tokio::test]
+async fn a_bare_yes_in_the_thread_of_who_asked_runs_what_waits_and_is_no_message() {
+    let app = TestApp::start().await;
+    for (word, runs, result) in [("Yes!", 1, "Bought."), ("nein", 0, "As you wish.")] {
+        let mut room = Room::open(&app).await;
+        app.tool_server(&room.tenant, "shop", "https://tools.example/mcp").await;
+        app.grant(&room.tenant, "shop_buy", true).await;
+        let before = app.tools().times("buy");
+        app.model().script([Script::call("c1", "shop_buy", r#"{"what": "a hat"}"#)]);
+        let asked = room.message("buy me a hat");
+        room.mention(&asked).await;
+        room.work().await;
+        let shown = room.stands(&asked).shown.pop().unwrap();
+        assert_eq!(shown, "May I run `shop_buy` with `{\"what\": \"a hat\"}`? Please answer *yes* or *no*.");
+
+        let mut stranger = room.message(word);
+        stranger.sender.user_id = "U2".to_owned();
+        stranger.channel_metadata.insert("user_id".to_owned(), "U2".to_owned());
+        room.receive(&stranger, Addressed::InThread).await.unwrap();
+        let tasks = room.tasks();
+        app.work_until_done(tasks.last().unwrap()).await;
+        assert_eq!(
+            room.stands(&stranger).ends,
+            [echo(word)],
+            "somebody else's word is a message like any other"
+        );
+        assert_eq!(app.tools().times("buy"), before);
+
+        app.model().script([Script::say(&[result])]);
+        let yes = room.message(word);
+        assert_eq!(room.receive(&yes, Addressed::InThread).await.unwrap(), NEW);
+        assert_eq!(room.receive(&yes, Addressed::InThread).await.unwrap(), COPY, "Slack sends it again");
+        room.work().await;
+        assert_eq!(app.tools().times("buy") - before, runs);
+        assert_eq!(room.stands(&asked).ends, [result], "the answer takes the question's place");
+        let stored = "SELECT 1 FROM web_conversation_messages WHERE tenant_id = $1 AND id = $2";
+        assert_eq!(app.count(stored, &[&room.tenant.id.0, &yes.id.0]).await, 0);
+        assert!(!room.stands(&yes).placeholder, "nothing is announced for it");
+    }
+}
+
+/// proves AGNT-06, CHAN-05
+#[tokio::test]
+async fn a_humans_reply_reaches_the_thread_and_a_take_over_leaves_no_placeholder() {
+    let app = TestApp::start().await;
+    let mut room = Room::open(&app).await;
+    let first = room.message("hello");
+    room.mention(&first).await;
+    room.work().await;
+    // Announced, and not begun, when it is taken over.
+    let second = room.message("are you there?");
+    room.mention(&second).await;
+    assert!(room.stands(&second).placeholder);
+    app.on_behalf().hand_over(room.tenant.id, room.thread, true).await.unwrap();
+    room.work().await;
+    assert!(!room.stands(&second).placeholder && room.stands(&second).ends.is_empty());
+    let third = room.message("hm?");
+    room.mention(&third).await;
+    assert!(!room.stands(&third).placeholder, "nobody is at work");
+
+    let (reply_id, content) = (MessageId(id()), Content::parse("A human here.").unwrap());
+    let on_behalf = app.on_behalf();
+    for _ in 0..2 {
+        konstruct_service::replies::reply(&on_behalf, room.tenant.id, room.thread, reply_id, &content)
+            .await
+            .unwrap();
+    }
+    room.work().await;
+    room.work().await;
+    let reply = room.channel.thread(reply_id.0);
+    assert_eq!(reply.ends, ["A human here."], "once, however often it is asked for");
+    assert_eq!(reply.metadata["room"], "C1");
 }

@@ -62,7 +62,7 @@ async fn an_answer_that_is_stopped_after_its_invocation_died_is_what_was_shown()
     dies.give();
     assert_eq!(tokio::task::spawn_blocking(|| dead.join()).await.unwrap().unwrap(), None);
     let stopped = konstruct_service::stop::stop(
-        &app.db,
+        &app.wake(),
         &app.connections(),
         tenant.id,
         tenant.user,

@@ -71,15 +71,6 @@ async fn a_model_that_keeps_failing_is_asked_three_times() {
 
 /// proves AGNT-02
 #[tokio::test]
-async fn a_model_that_asks_for_a_tool_it_was_not_offered_fails() {
-    let app = TestApp::start().await;
-    let tenant = app.tenant().await;
-    app.model().script([Script::Stream(vec![Beat::ToolCall, Beat::Finish])]);
-    ends_in(&app, &tenant, "agent_failed").await;
-}
-
-/// proves AGNT-02
-#[tokio::test]
 async fn a_model_that_fails_twice_and_then_works_answers() {
     let app = TestApp::start().await;
     let tenant = app.tenant().await;

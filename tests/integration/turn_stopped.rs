@@ -8,7 +8,6 @@ use konstruct_redis::Key;
 use konstruct_service::Error;
 use konstruct_service::conversations::{find, history};
 use konstruct_service::patience::{Patience, WEBSOCKET};
-use konstruct_service::reset::OnBehalf;
 use konstruct_service::stop::stop;
 use konstruct_service::turn::Disposition;
 use konstruct_tests::fakes::model::{Beat, Script, Signal, echo};
@@ -24,8 +23,7 @@ fn say(text: &str) -> Beat {
 
 async fn reset(app: &TestApp, tenant: &TestTenant, conversation: ConversationId) -> Result<(), Error> {
     let row = find(&app.db, &tenant.caller(), conversation, Access::Write).await?;
-    let ids = app.world.ids.as_ref();
-    OnBehalf { db: app.db.clone(), connections: app.connections(), ids }.reset(&row).await
+    app.on_behalf().reset(&row).await
 }
 
 /// proves CHAT-11
@@ -40,9 +38,16 @@ async fn a_cancel_while_the_model_writes_keeps_exactly_what_was_shown() {
     let (worked, ()) = tokio::join!(app.work(&task), async {
         client_sees(&app, &client, "two.").await;
         assert!(
-            stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
-                .await
-                .unwrap()
+            stop(
+                &app.wake(),
+                &app.connections(),
+                tenant.id,
+                tenant.user,
+                conversation,
+                Patience::of(WEBSOCKET)
+            )
+            .await
+            .unwrap()
         );
     });
     assert_eq!(worked, Disposition::Done);
@@ -55,7 +60,7 @@ async fn a_cancel_while_the_model_writes_keeps_exactly_what_was_shown() {
     let billed = "SELECT 1 FROM llm_usage WHERE tenant_id = $1 AND estimated";
     assert_eq!(app.count(billed, &[&tenant.id.0]).await, 1);
     assert!(
-        !stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
+        !stop(&app.wake(), &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
             .await
             .unwrap(),
         "nothing is being written"
@@ -80,7 +85,7 @@ async fn a_cancel_before_the_first_piece_stores_an_empty_answer() {
             app.gateway().wait_for(client.connection(), |f| f["type"] == "openai_call").await;
             assert!(
                 stop(
-                    &app.db,
+                    &app.wake(),
                     &app.connections(),
                     tenant.id,
                     tenant.user,
@@ -115,9 +120,16 @@ async fn a_cancel_between_two_tries_ends_the_turn() {
     let (worked, ()) = tokio::join!(app.work(&task), async {
         app.gateway().wait_for(client.connection(), |f| f["type"] == "discard").await;
         assert!(
-            stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
-                .await
-                .unwrap()
+            stop(
+                &app.wake(),
+                &app.connections(),
+                tenant.id,
+                tenant.user,
+                conversation,
+                Patience::of(WEBSOCKET)
+            )
+            .await
+            .unwrap()
         );
     });
     assert_eq!(worked, Disposition::Done);
@@ -135,7 +147,7 @@ async fn a_cancel_that_nobody_was_alive_to_see_is_found_by_the_next_invocation()
     let client = portal(&app, &tenant, conversation).await;
     let (_, task) = app.message(&tenant, conversation, "hello").await;
     assert!(
-        stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
+        stop(&app.wake(), &app.connections(), tenant.id, tenant.user, conversation, Patience::of(WEBSOCKET))
             .await
             .unwrap()
     );
@@ -273,7 +285,7 @@ async fn who_is_no_member_any_more_stops_nothing() {
     let (_, task) = app.message(&tenant, conversation, "hello").await;
     app.remove_member(tenant.id, tenant.user).await;
     let patience = Patience::of(WEBSOCKET);
-    let refused = stop(&app.db, &app.connections(), tenant.id, tenant.user, conversation, patience).await;
+    let refused = stop(&app.wake(), &app.connections(), tenant.id, tenant.user, conversation, patience).await;
     let Err(Error::Refused(refusal)) = refused else { panic!("{refused:?}") };
     assert_eq!(refusal.code, konstruct_protocol::ErrorCode::AuthFailed);
     assert_eq!(app.work(&task).await, Disposition::Done);

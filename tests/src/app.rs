@@ -12,15 +12,17 @@ use konstruct_protocol::{Task, TaskKind};
 use konstruct_redis::Redis;
 use konstruct_secrets::{LocalKeys, Secrets};
 use konstruct_service::Connections;
+use konstruct_service::hand_over::OnBehalf;
 use konstruct_service::inbound::{Author, Inbound, Normalised};
 use konstruct_service::outgoing::Outgoing;
 use konstruct_service::turn::{Agent, Disposition, Record, TurnLimits};
+use konstruct_service::wake::Wake;
 use time::OffsetDateTime;
 use time::macros::datetime;
 use tokio::time::Instant;
 use tokio_postgres::Client;
 
-use crate::fakes::{CountingIds, FakeChannel, FakeGateway, FakeModel, FakeQueue, FixedClock};
+use crate::fakes::{CountingIds, FakeChannel, FakeGateway, FakeModel, FakeQueue, FakeTools, FixedClock};
 use crate::redis_keys::RedisKeys;
 use crate::services::services;
 
@@ -35,6 +37,7 @@ pub struct World {
     pub gateway: Arc<FakeGateway>,
     pub queue: Arc<FakeQueue>,
     pub model: Arc<FakeModel>,
+    pub tools: Arc<FakeTools>,
     pub clock: Arc<FixedClock>,
     pub ids: Arc<CountingIds>,
     pub limits: TurnLimits,
@@ -71,6 +74,7 @@ impl World {
             gateway: Arc::default(),
             queue: Arc::default(),
             model: Arc::default(),
+            tools: Arc::default(),
             clock: Arc::new(FixedClock::at(NOW)),
             ids: Arc::default(),
             channel: FakeChannel::default(),
@@ -90,10 +94,11 @@ impl World {
     pub fn agent(&self) -> Agent {
         let redis = Redis::new(&self.redis_url).unwrap();
         Agent {
-            db: TenantPool::new(&self.postgres_url("konstruct_channels"), 4).unwrap(),
+            db: TenantPool::new(&self.postgres_url("konstruct_agent"), 4).unwrap(),
             connections: Connections::new(redis, self.gateway.clone()),
             queue: self.queue.clone(),
             model: self.model.clone(),
+            tools: self.tools.clone(),
             clock: self.clock.clone(),
             ids: self.ids.clone(),
             outgoing: self.outgoing(),
@@ -149,6 +154,29 @@ impl TestApp {
         &self.world.queue
     }
 
+    #[must_use]
+    pub fn tools(&self) -> &FakeTools {
+        &self.world.tools
+    }
+
+    /// What wakes the agent.
+    #[must_use]
+    pub fn wake(&self) -> Wake {
+        Wake { db: self.db.clone(), queue: self.world.queue.clone(), clock: self.world.clock.clone() }
+    }
+
+    /// What resets, takes over and replies.
+    #[must_use]
+    pub fn on_behalf(&self) -> OnBehalf<'_> {
+        OnBehalf {
+            db: self.db.clone(),
+            connections: self.connections(),
+            ids: self.world.ids.as_ref(),
+            clock: self.world.clock.as_ref(),
+            wake: Some(self.wake()),
+        }
+    }
+
     /// The connection manager.
     #[must_use]
     pub fn connections(&self) -> Connections {
@@ -162,6 +190,7 @@ impl TestApp {
             db: self.db.clone(),
             connections: self.connections(),
             queue: self.world.queue.clone(),
+            clock: self.world.clock.clone(),
             patience: Duration::from_millis(700),
         }
     }

@@ -96,6 +96,25 @@ impl TestApp {
         AgentId(agent)
     }
 
+    /// As if whoever has the conversation's lease had died a while ago.
+    pub async fn lease_runs_out(&self, conversation: ConversationId) {
+        let sql = "UPDATE web_conversations SET lease_until = NULL WHERE id = $1";
+        self.root.execute(sql, &[&conversation.0]).await.unwrap();
+    }
+
+    /// Lets the tenant's agent call a tool; `asks`: a person says yes first.
+    pub async fn grant(&self, tenant: &TestTenant, tool: &str, asks: bool) {
+        let sql =
+            "INSERT INTO agent_tools (tenant_id, agent_id, tool, needs_confirmation) VALUES ($1, $2, $3, $4)";
+        self.root.execute(sql, &[&tenant.id.0, &tenant.agent.0, &tool, &asks]).await.unwrap();
+    }
+
+    /// A server of tools of the tenant's.
+    pub async fn tool_server(&self, tenant: &TestTenant, name: &str, url: &str) {
+        let sql = "INSERT INTO tool_servers (tenant_id, id, name, url) VALUES ($1, $2, $3, $4)";
+        self.root.execute(sql, &[&tenant.id.0, &id(), &name, &url]).await.unwrap();
+    }
+
     /// A Slack workspace of the tenant's, with a sealed token.
     pub async fn install(&self, tenant: &TestTenant, workspace: &str, token: &str) -> Uuid {
         let row = id();

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod installer;
 pub mod model;
 pub mod queue;
+pub mod tools;
 
 pub use channel::FakeChannel;
 pub use clock::{CountingIds, FixedClock};
@@ -14,3 +15,4 @@ pub use gateway::{FakeGateway, Post};
 pub use installer::FakeInstaller;
 pub use model::{Beat, FakeModel, Script, Signal};
 pub use queue::{FakeQueue, Sent};
+pub use tools::FakeTools;

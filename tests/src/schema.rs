@@ -50,7 +50,7 @@ impl Schema {
         konstruct_postgres::migrate::migrate(&self.url("konstruct_owner", &template))
             .await
             .expect("migrations");
-        for role in ["konstruct_app", "konstruct_channels", "konstruct_platform"] {
+        for role in ["konstruct_app", "konstruct_channels", "konstruct_agent", "konstruct_platform"] {
             self.set_password(&root, role).await;
         }
         self.create(&root, &self.database).await;

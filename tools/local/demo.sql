@@ -39,3 +39,16 @@ INSERT INTO channel_connections (tenant_id, id, channel, workspace_id) VALUES
     ('0192f0a1-0000-7000-8000-0000000000aa', '0192f0a1-0000-7000-8000-00000000c001', 'slack', 'T00FAKE00AA'),
     ('0192f0a2-0000-7000-8000-0000000000bb', '0192f0a2-0000-7000-8000-00000000c001', 'slack', 'T00FAKE00BB')
 ON CONFLICT DO NOTHING;
+
+-- Every demo agent may call everything there is; closing a ticket asks the person first.
+UPDATE agents SET http_hosts = '{example.com}' WHERE http_hosts = '{}';
+
+INSERT INTO tool_servers (tenant_id, id, name, url)
+SELECT id, '0192f0a1-0000-7000-8000-00000000d001', 'tickets', :'tickets_url' FROM tenants
+ON CONFLICT (tenant_id, name) DO UPDATE SET url = excluded.url;
+
+INSERT INTO agent_tools (tenant_id, agent_id, tool, needs_confirmation)
+SELECT agents.tenant_id, agents.id, tool, tool = 'tickets_close' FROM agents
+CROSS JOIN unnest(ARRAY['current_time', 'search_history', 'escalate_to_human', 'http_get', 'tickets_lookup',
+    'tickets_close']) AS tool
+ON CONFLICT DO NOTHING;

@@ -116,7 +116,8 @@ pub fn in_tenant(caller: &Principal, membership: Membership, access: Access) -> 
     }
 }
 
-/// May the caller do this with a conversation of a tenant he was let into?
+/// May the caller do this with a conversation of a tenant he was let into? `human`: a human has it, and whoever
+/// administers the tenant may read it.
 ///
 /// # Errors
 /// Why not.
@@ -124,12 +125,14 @@ pub fn with_conversation(
     caller: &Principal,
     membership: Membership,
     conversation: &Conversation,
+    human: bool,
     access: Access,
 ) -> Result<(), Denied> {
     in_tenant(caller, membership, access)?;
     let own = conversation.user_id == Some(caller.user_id);
-    let platform_read = access == Access::Read && caller.is_platform_admin();
-    if own || platform_read { Ok(()) } else { Err(Denied::NotYours) }
+    let reads = access == Access::Read;
+    let operates = human && membership == Some(TenantRole::Admin);
+    if own || (reads && (caller.is_platform_admin() || operates)) { Ok(()) } else { Err(Denied::NotYours) }
 }
 
 #[cfg(test)]
@@ -188,10 +191,36 @@ mod tests {
     fn a_conversation_is_its_owners_and_a_platform_admins_to_read() {
         let member = principal(Role::TenantMember);
         let here = Some(TenantRole::Member);
-        assert_eq!(with_conversation(&member, here, &conversation(1), Access::Write), Ok(()));
-        assert_eq!(with_conversation(&member, here, &conversation(2), Access::Read), Err(Denied::NotYours));
+        assert_eq!(with_conversation(&member, here, &conversation(1), false, Access::Write), Ok(()));
+        assert_eq!(
+            with_conversation(&member, here, &conversation(2), false, Access::Read),
+            Err(Denied::NotYours)
+        );
         let admin = principal(Role::PlatformAdmin);
-        assert_eq!(with_conversation(&admin, None, &conversation(2), Access::Read), Ok(()));
-        assert_eq!(with_conversation(&admin, here, &conversation(2), Access::Write), Err(Denied::NotYours));
+        assert_eq!(with_conversation(&admin, None, &conversation(2), false, Access::Read), Ok(()));
+        assert_eq!(
+            with_conversation(&admin, here, &conversation(2), false, Access::Write),
+            Err(Denied::NotYours)
+        );
+    }
+
+    /// proves CHAT-04, AGNT-06
+    #[test]
+    fn a_tenant_admin_reads_what_a_human_has_and_writes_none_of_it() {
+        let admin = principal(Role::TenantAdmin);
+        let (here, member) = (Some(TenantRole::Admin), Some(TenantRole::Member));
+        assert_eq!(with_conversation(&admin, here, &conversation(2), true, Access::Read), Ok(()));
+        assert_eq!(
+            with_conversation(&admin, here, &conversation(2), false, Access::Read),
+            Err(Denied::NotYours)
+        );
+        assert_eq!(
+            with_conversation(&admin, here, &conversation(2), true, Access::Write),
+            Err(Denied::NotYours)
+        );
+        assert_eq!(
+            with_conversation(&admin, member, &conversation(2), true, Access::Read),
+            Err(Denied::NotYours)
+        );
     }
 }

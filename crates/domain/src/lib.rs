@@ -7,6 +7,7 @@ pub mod channel;
 pub mod conversation;
 pub mod id;
 pub mod message;
+pub mod provider;
 pub mod tenant;
 
 pub use access::{Access, Denied, Membership, Principal, Role, TenantRole};
@@ -15,3 +16,4 @@ pub use channel::Channel;
 pub use conversation::{Conversation, Epoch, Fence, Generation, Position, Seq, SessionId};
 pub use id::{AgentId, ConversationId, MessageId, TenantId, UserId};
 pub use message::{Content, ContentError, InboundMessage, Sender};
+pub use provider::Provider;

@@ -1,11 +1,13 @@
 //! An answer and its body, which streams. A body never holds more than the piece it hands over.
 
+use std::future::poll_fn;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll, ready};
 
 use bytes::{Bytes, BytesMut};
 use http::{HeaderMap, StatusCode};
-use http_body_util::BodyExt;
-use hyper::body::Incoming;
+use hyper::body::{Body as _, Incoming};
 
 use crate::HttpError;
 use crate::error::cause_of;
@@ -38,19 +40,28 @@ impl Body {
     /// # Errors
     /// [`HttpError::Broken`] if the connection ends before the body does.
     pub async fn chunk(&mut self) -> Result<Option<Bytes>, HttpError> {
+        poll_fn(|context| self.poll_chunk(context)).await
+    }
+
+    /// [`Self::chunk`] for whoever has a context at hand instead of a task.
+    ///
+    /// # Errors
+    /// As [`Self::chunk`].
+    pub fn poll_chunk(&mut self, context: &mut Context<'_>) -> Poll<Result<Option<Bytes>, HttpError>> {
         loop {
-            let frame = match self.incoming.frame().await {
-                None => return Ok(None),
+            let frame = match ready!(Pin::new(&mut self.incoming).poll_frame(context)) {
+                None => return Poll::Ready(Ok(None)),
                 Some(Ok(frame)) => frame,
                 Some(Err(error)) => {
-                    return Err(HttpError::Broken { host: self.host.to_string(), cause: cause_of(&error) });
+                    let (host, cause) = (self.host.to_string(), cause_of(&error));
+                    return Poll::Ready(Err(HttpError::Broken { host, cause }));
                 }
             };
             // Trailers are of no interest.
             if let Ok(data) = frame.into_data()
                 && !data.is_empty()
             {
-                return Ok(Some(data));
+                return Poll::Ready(Ok(Some(data)));
             }
         }
     }

@@ -14,6 +14,7 @@ use hyper_util::rt::{TokioExecutor, TokioTimer};
 
 use crate::connector::{Connector, TookTooLong};
 use crate::error::{cause_of, was_cut};
+use crate::guard::{Guard, Refused};
 use crate::{Body, HttpError, Response, Roots};
 
 type Pool = legacy::Client<Connector, Full<Bytes>>;
@@ -52,6 +53,7 @@ pub struct Client {
 #[derive(Debug)]
 struct Shared {
     config: ClientConfig,
+    guard: Option<Guard>,
     pool: OnceLock<Result<Pool, HttpError>>,
 }
 
@@ -59,7 +61,12 @@ impl Client {
     /// A client that has not connected, nor read a root, yet.
     #[must_use]
     pub fn new(config: ClientConfig) -> Self {
-        Self { shared: Arc::new(Shared { config, pool: OnceLock::new() }) }
+        Self { shared: Arc::new(Shared { config, guard: None, pool: OnceLock::new() }) }
+    }
+
+    /// The same for addresses that others give.
+    pub(crate) fn guarded(config: ClientConfig, guard: Guard) -> Self {
+        Self { shared: Arc::new(Shared { config, guard: Some(guard), pool: OnceLock::new() }) }
     }
 
     /// Sends a request and returns once the answer's headers are there. Waiting has no limit but that on
@@ -91,9 +98,16 @@ impl Client {
         if authority.as_str().contains('@') {
             return Err(HttpError::Address("user information"));
         }
+        if authority.host().is_empty() {
+            return Err(HttpError::Address("no host"));
+        }
+        let may_be_plain = match &self.shared.guard {
+            None => self.shared.config.allow_plain,
+            Some(guard) => guard.excepts(uri),
+        };
         match uri.scheme() {
             Some(scheme) if *scheme == Scheme::HTTPS => {}
-            Some(scheme) if *scheme == Scheme::HTTP && self.shared.config.allow_plain => {}
+            Some(scheme) if *scheme == Scheme::HTTP && may_be_plain => {}
             Some(scheme) if *scheme == Scheme::HTTP => return Err(HttpError::Address("not https")),
             _ => return Err(HttpError::Address("neither https nor http")),
         }
@@ -107,7 +121,7 @@ impl Client {
             Ok(legacy::Client::builder(TokioExecutor::new())
                 .pool_timer(TokioTimer::new())
                 .pool_idle_timeout(config.idle_timeout)
-                .build(Connector::new(config)?))
+                .build(Connector::new(config, self.shared.guard.as_ref())?))
         });
         pool.as_ref().map_err(Clone::clone)
     }
@@ -122,6 +136,9 @@ fn failure(host: &str, error: &legacy::Error) -> HttpError {
     while let Some(inner) = next {
         if inner.is::<TookTooLong>() {
             return HttpError::ConnectTimeout { host };
+        }
+        if inner.is::<Refused>() {
+            return HttpError::Address("not a public address");
         }
         next = inner.source();
     }

@@ -9,21 +9,21 @@ use std::time::Duration;
 
 use http::Uri;
 use hyper_rustls::{HttpsConnector, HttpsConnectorBuilder};
-use hyper_util::client::legacy::connect::HttpConnector;
 use tower_service::Service;
 
 use crate::HttpError;
 use crate::client::ClientConfig;
+use crate::guard::{Guard, Tcp};
 
 type BoxError = Box<dyn Error + Send + Sync>;
-type Https = HttpsConnector<HttpConnector>;
+type Https = HttpsConnector<Tcp>;
 
 /// Marks, in an error's chain, that connecting took too long.
 #[derive(Debug, thiserror::Error)]
 #[error("connecting took too long")]
 pub(crate) struct TookTooLong;
 
-/// A connector with a limit on the whole of connecting. `HttpConnector`'s own limit ends with TCP: a server that
+/// A connector with a limit on the whole of connecting. Hyper's own limit ends with TCP: a server that
 /// accepts and never shakes hands would hang for ever.
 #[derive(Clone)]
 pub(crate) struct Connector {
@@ -32,14 +32,12 @@ pub(crate) struct Connector {
 }
 
 impl Connector {
-    pub(crate) fn new(config: &ClientConfig) -> Result<Self, HttpError> {
-        let mut tcp = HttpConnector::new();
-        tcp.enforce_http(false);
-        tcp.set_nodelay(true);
-        tcp.set_keepalive(Some(Duration::from_secs(30)));
-        tcp.set_connect_timeout(Some(config.connect_timeout));
+    pub(crate) fn new(config: &ClientConfig, guard: Option<&Guard>) -> Result<Self, HttpError> {
+        let tcp = Tcp::new(guard, config.connect_timeout);
         let builder = HttpsConnectorBuilder::new().with_tls_config(crate::tls::config(config.roots)?);
-        let builder = if config.allow_plain { builder.https_or_http() } else { builder.https_only() };
+        // Where there is a guard, which URL may be plain was decided before.
+        let may_be_plain = config.allow_plain || guard.is_some();
+        let builder = if may_be_plain { builder.https_or_http() } else { builder.https_only() };
         let https = builder.enable_http1().wrap_connector(tcp);
         Ok(Self { https, limit: config.connect_timeout })
     }

@@ -7,7 +7,7 @@ use std::io;
 /// A request that got no whole answer. Whatever status a server answers is no error here.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum HttpError {
-    /// The URL is none this client calls. Nothing was sent.
+    /// The URL is none this client calls, or leads to an address that it does not. Nothing was sent.
     #[error("address refused: {0}")]
     Address(&'static str),
     /// The roots of trust could not be loaded, or the TLS library does not start. Nothing was sent.

@@ -11,21 +11,22 @@
 
 #[path = "../../http/tests/client/server.rs"]
 mod server;
+#[path = "llm/stage.rs"]
+mod stage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_http::{Client, ClientConfig};
-use konstruct_llm::{OpenAi, OpenAiConfig, Pool, PoolConfig};
-use konstruct_ports::{
-    LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, PromptRole, StopReason,
-};
+use konstruct_domain::Provider;
+use konstruct_llm::{OpenAi, OpenAiConfig, TimeLimits, Timed};
+use konstruct_ports::{LanguageModel, ModelError, ModelEvent, ModelRequest};
 
 use crate::server::{Connection, Server};
+use crate::stage::{
+    END, STREAM, answering, chunk, client, drain, refuse, streaming, tenants_request, text, usage,
+};
 
-const STREAM: &str =
-    "HTTP/1.1 200 OK\r\ncontent-type: text/event-stream\r\ntransfer-encoding: chunked\r\n\r\n";
 const DONE: &str = "data: [DONE]\n\n";
-const END: ModelEvent = ModelEvent::Finished(StopReason::End);
 
 fn says(content: &str) -> String {
     format!("data: {{\"choices\":[{{\"delta\":{{\"content\":\"{content}\"}}}}]}}\n\n")
@@ -35,49 +36,13 @@ fn stop() -> String {
     "data: {\"choices\":[{\"delta\":{},\"finish_reason\":\"stop\"}]}\n\n".to_owned()
 }
 
-/// One chunk of HTTP's own.
-fn chunk(data: &str) -> String {
-    format!("{:x}\r\n{data}\r\n", data.len())
-}
-
-fn refuse(status: &str, headers: &str, body: &str) -> String {
-    format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\n{headers}\r\n{body}", body.len())
-}
-
 fn provider(server: &Server) -> OpenAi {
-    let client = Client::new(ClientConfig { allow_plain: true, ..ClientConfig::default() });
     let config = OpenAiConfig { base_url: server.url("/v1"), api_key: Some("sk-secret".to_owned()) };
-    OpenAi::new(client, &config).unwrap()
+    OpenAi::new(client(), &config).unwrap()
 }
 
 fn request() -> ModelRequest {
-    let message = PromptMessage { role: PromptRole::User, content: "hi".to_owned() };
-    ModelRequest { model: "m".to_owned(), messages: vec![message], tokens_max: 9 }
-}
-
-fn text(text: &str) -> ModelEvent {
-    ModelEvent::Text(text.to_owned())
-}
-
-async fn drain(mut stream: Box<dyn ModelStream>) -> (Vec<ModelEvent>, Option<ModelError>) {
-    let mut events = Vec::new();
-    loop {
-        match stream.next().await {
-            Ok(Some(event)) => events.push(event),
-            Ok(None) => return (events, None),
-            Err(error) => return (events, Some(error)),
-        }
-    }
-}
-
-/// A server that answers every request with this body, streamed, and keeps the connection.
-fn streaming(body: impl Into<String>) -> Server {
-    let body = body.into();
-    Server::new(move |mut connection: Connection| {
-        while connection.read_request().is_some() {
-            connection.write(&format!("{STREAM}{}0\r\n\r\n", chunk(&body)));
-        }
-    })
+    stage::request(Provider::OpenAi)
 }
 
 async fn answer(server: &Server) -> (Vec<ModelEvent>, Option<ModelError>) {
@@ -85,13 +50,10 @@ async fn answer(server: &Server) -> (Vec<ModelEvent>, Option<ModelError>) {
 }
 
 async fn refusal(answer: String) -> ModelError {
-    let server = Server::new(move |mut connection: Connection| {
-        connection.read_request();
-        connection.write(&answer);
-    });
-    provider(&server).ask(&request()).await.map(|_| ()).unwrap_err()
+    stage::refusal(&provider(&answering(answer)), &request()).await
 }
 
+/// proves AGNT-02
 #[tokio::test]
 async fn the_request_has_key_path_and_body() {
     let server = Server::new(|mut connection: Connection| {
@@ -107,6 +69,35 @@ async fn the_request_has_key_path_and_body() {
     assert!(provider(&server).ask(&request()).await.is_ok());
 }
 
+/// proves AGNT-02
+#[tokio::test]
+async fn a_tenants_key_goes_in_place_of_the_platforms() {
+    let server = answering(format!("{STREAM}{}0\r\n\r\n", chunk(&stop())));
+    let stream = provider(&server).ask(&tenants_request(Provider::OpenAi, "sk-tenant")).await.unwrap();
+    assert_eq!(drain(stream).await, (vec![END], None));
+    let request = server.noted().remove(0);
+    assert!(request.contains("authorization: Bearer sk-tenant\r\n"), "{request}");
+    assert!(!request.contains("sk-secret"), "{request}");
+
+    let server = answering("");
+    let error = stage::refusal(&provider(&server), &tenants_request(Provider::OpenAi, " ")).await;
+    assert_eq!(error, ModelError::Fatal { reason: "the tenant's key is empty".to_owned() });
+    assert!(server.noted().is_empty());
+}
+
+/// proves AGNT-02
+#[tokio::test]
+async fn usage_that_grows_comes_as_it_grows() {
+    let counts = |tokens: u32| {
+        format!(
+            "data: {{\"choices\":[],\"usage\":{{\"prompt_tokens\":5,\"completion_tokens\":{tokens}}}}}\n\n"
+        )
+    };
+    let body = [counts(0), counts(1), says("a"), counts(1), stop(), counts(2), DONE.to_owned()].concat();
+    let (events, error) = answer(&streaming(body)).await;
+    assert_eq!((events, error), (vec![usage(5, 0), usage(5, 1), text("a"), usage(5, 2), END], None));
+}
+
 #[tokio::test]
 async fn one_connection_serves_one_answer_after_another() {
     let server = streaming(format!("{}{}{DONE}", says("Hello"), stop()));
@@ -119,6 +110,7 @@ async fn one_connection_serves_one_answer_after_another() {
     assert_eq!(server.accepted(), 1);
 }
 
+/// proves AGNT-02
 #[tokio::test]
 async fn text_is_passed_on_before_more_has_come() {
     let server = Server::new(|mut connection: Connection| {
@@ -217,10 +209,12 @@ async fn an_error_in_the_middle_comes_after_the_text_before_it() {
 
 #[tokio::test]
 async fn garbage_is_worth_another_try() {
-    for garbage in ["<html>hello</html>", "\u{0}\u{1}\u{2}", "data: {\"choi\n\n", "{\"object\":\"list\"}", ""]
+    let deep = format!("data: {}\n", "[".repeat(1_000_000));
+    for garbage in
+        ["<html>hello</html>", "\u{0}\u{1}\u{2}", "data: {\"choi\n\n", "{\"object\":\"list\"}", "", &deep]
     {
         let (events, error) = answer(&streaming(format!("{garbage}\n"))).await;
-        assert!(events.is_empty() && error.unwrap().is_retryable(), "{garbage:?}");
+        assert!(events.is_empty() && error.unwrap().is_retryable());
     }
 }
 
@@ -282,8 +276,8 @@ async fn dropping_the_stream_hangs_up() {
         connection.write(&format!("{STREAM}{}", chunk(&says("a"))));
         connection.report_hang_up();
     });
-    let pool = Pool::new(vec![std::sync::Arc::new(provider(&server))], PoolConfig::default(), || 0.5);
-    let mut stream = pool.ask(&request()).await.unwrap();
+    let timed = Timed::new(Arc::new(provider(&server)), TimeLimits::default());
+    let mut stream = timed.ask(&request()).await.unwrap();
     assert_eq!(stream.next().await, Ok(Some(text("a"))));
     drop(stream);
     assert!(server.hung_up().await);
@@ -296,7 +290,7 @@ async fn dropping_the_question_hangs_up() {
         connection.write(STREAM);
         connection.report_hang_up();
     });
-    let pool = Pool::new(vec![std::sync::Arc::new(provider(&server))], PoolConfig::default(), || 0.5);
-    assert!(tokio::time::timeout(Duration::from_millis(50), pool.ask(&request())).await.is_err());
+    let timed = Timed::new(Arc::new(provider(&server)), TimeLimits::default());
+    assert!(tokio::time::timeout(Duration::from_millis(50), timed.ask(&request())).await.is_err());
     assert!(server.hung_up().await);
 }

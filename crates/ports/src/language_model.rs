@@ -1,36 +1,91 @@
 //! A language model that streams. What a provider's wire looks like is not known here.
 
+use std::fmt;
 use std::time::Duration;
 
-use crate::BoxFuture;
+use konstruct_domain::Provider;
 
-/// Who speaks in a prompt.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum PromptRole {
-    /// The one system message.
-    System,
-    /// A person.
-    User,
-    /// The agent.
-    Assistant,
-}
+use crate::BoxFuture;
+use crate::tools::ToolSpec;
 
 /// One message of a prompt.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PromptMessage {
-    /// Who speaks.
-    pub role: PromptRole,
-    /// What is said.
-    pub content: String,
+pub enum PromptMessage {
+    /// The one system message.
+    System(String),
+    /// A person's.
+    User(String),
+    /// The agent's: text, tool calls, or both; never neither.
+    Assistant {
+        /// What it wrote; may be empty where it called tools.
+        text: String,
+        /// What it called, in order. Each has a `ToolResult` right behind this message.
+        calls: Vec<ToolCall>,
+    },
+    /// What a tool answered.
+    ToolResult {
+        /// The call's id.
+        call_id: String,
+        /// The result.
+        result: String,
+    },
+}
+
+/// A tool call as a model wrote it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ToolCall {
+    /// The call's id: the provider's, or one of ours. Unique in the prompt.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// The arguments as the model wrote them: JSON, or what it took for it.
+    pub arguments: String,
+}
+
+/// A provider's key. Never shown.
+#[derive(Clone, PartialEq, Eq)]
+pub struct ApiKey(String);
+
+impl ApiKey {
+    /// A key, as it was decrypted.
+    #[must_use]
+    pub const fn new(key: String) -> Self {
+        Self(key)
+    }
+
+    /// The key itself: for the header of a call and nothing else.
+    #[must_use]
+    pub fn reveal(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for ApiKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("ApiKey(…)")
+    }
+}
+
+/// Which model is asked, where, and at whose expense.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Route {
+    /// Who serves it.
+    pub provider: Provider,
+    /// The model's name.
+    pub model: String,
+    /// The tenant's own key; `None`: the platform's.
+    pub key: Option<ApiKey>,
 }
 
 /// One call of a model.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ModelRequest {
-    /// The model's name.
-    pub model: String,
-    /// System first, the message to be answered last.
+    /// Which model.
+    pub route: Route,
+    /// System first, then the conversation; the message to be answered and what was called for it last.
     pub messages: Vec<PromptMessage>,
+    /// The tools it may call.
+    pub tools: Vec<ToolSpec>,
     /// Most tokens of the answer.
     pub tokens_max: u32,
 }
@@ -59,21 +114,15 @@ pub enum StopReason {
     Refused,
 }
 
-/// What comes while a model answers. `Finished` comes once and last; `Usage` comes at most once, before it.
+/// What comes while a model answers. `Finished` comes once and last; `Usage` before it, where a provider counts as it
+/// goes more than once: the last counts.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ModelEvent {
     /// A piece of text, never empty, without NUL.
     Text(String),
     /// A tool call, whole.
-    ToolCall {
-        /// The provider's id of the call.
-        id: String,
-        /// The tool.
-        name: String,
-        /// The arguments as the model wrote them: JSON, or what it took for it.
-        arguments: String,
-    },
-    /// What the call used.
+    ToolCall(ToolCall),
+    /// What the call has used so far.
     Usage(TokenUsage),
     /// The end.
     Finished(StopReason),

@@ -9,6 +9,7 @@ pub mod installer;
 pub mod language_model;
 pub mod queue;
 pub mod secrets;
+pub mod tools;
 
 pub use channel::{
     Addressee, Announced, Channel, ChannelError, ChannelReply, ChannelToken, Final, JournalError,
@@ -19,11 +20,12 @@ pub use gateway::{ConnectionGateway, PostOutcome};
 pub use ids::Ids;
 pub use installer::{InstallError, Installed, Installer};
 pub use language_model::{
-    LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, PromptRole, StopReason,
-    TokenUsage,
+    ApiKey, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, Route,
+    StopReason, TokenUsage, ToolCall,
 };
 pub use queue::{QueueError, TaskQueue};
 pub use secrets::{DataKey, DataKeys, KeyError, SealedDataKey, SecretContext};
+pub use tools::{ToolError, ToolHost, ToolOutput, ToolServer, ToolSpec};
 
 /// A boxed future, so that these traits can be used as `dyn`.
 pub type BoxFuture<'a, T> = std::pin::Pin<Box<dyn Future<Output = T> + Send + 'a>>;

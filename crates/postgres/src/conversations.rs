@@ -127,7 +127,8 @@ impl TenantTx {
         Ok(Opened { membership, row: row.map(|row| (row, !made.is_empty())) })
     }
 
-    /// The user's membership, and a page of conversations, newest first: the user's own, or with `all` the tenant's.
+    /// The user's membership, and a page of conversations, newest first: the user's own, or with `all` the tenant's;
+    /// those that a human has (`Some(true)`), or the AI, of a tenant admin's whole tenant.
     ///
     /// # Errors
     /// [`DbError`].
@@ -135,6 +136,7 @@ impl TenantTx {
         self,
         user: UserId,
         all: bool,
+        human: Option<bool>,
         cursor: Option<ListCursor>,
         limit: i64,
     ) -> Result<(Membership, Vec<SummaryRow>), DbError> {
@@ -143,12 +145,14 @@ impl TenantTx {
                 (SELECT left(m.content, 200) FROM web_conversation_messages m
                  WHERE m.conversation_id = c.id ORDER BY m.position DESC LIMIT 1) AS preview
             FROM web_conversations c JOIN agents a ON a.id = c.agent_id
-            WHERE ($1 OR c.user_id = $2)
+            WHERE ($1 OR c.user_id = $2 OR ($6::boolean IS NOT NULL AND EXISTS
+                  (SELECT 1 FROM tenant_members WHERE user_id = $2 AND role = 'tenant_admin')))
+              AND ($6::boolean IS NULL OR (c.status = 'human') = $6)
               AND ($3::timestamptz IS NULL OR (c.updated_at, c.id) < ($3, $4::uuid))
             ORDER BY c.updated_at DESC, c.id DESC LIMIT $5";
         let (at, id) = (cursor.map(|c| c.updated_at), cursor.map(|c| c.id.0));
         let [members, rows] =
-            self.run([(MEMBER, &[&user.0]), (LIST, &[&all, &user.0, &at, &id, &limit])]).await?;
+            self.run([(MEMBER, &[&user.0]), (LIST, &[&all, &user.0, &at, &id, &limit, &human])]).await?;
         let membership = members.first().map(|row| closed(row, "role", tenant_role)).transpose()?;
         Ok((membership, rows.iter().map(summary_row).collect::<Result<_, _>>()?))
     }

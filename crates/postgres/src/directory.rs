@@ -24,6 +24,17 @@ pub struct DueTurn {
     pub epoch: Epoch,
 }
 
+/// A call that nobody decided in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ExpiredConfirmation {
+    /// Whose.
+    pub tenant_id: TenantId,
+    /// In which conversation.
+    pub conversation_id: ConversationId,
+    /// The person's message.
+    pub message_id: MessageId,
+}
+
 impl TenantPool {
     /// The tenant of a conversation, for a platform admin who names only the conversation.
     ///
@@ -77,6 +88,26 @@ impl TenantPool {
                     conversation_id: ConversationId(get(row, "conversation_id")?),
                     message_id: MessageId(get(row, "message_id")?),
                     epoch: Epoch(get(row, "epoch")?),
+                })
+            })
+            .collect()
+    }
+
+    /// Calls that nobody decided in time, oldest first (the janitor's list).
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn expired_confirmations(&self, most: i32) -> Result<Vec<ExpiredConfirmation>, DbError> {
+        const SQL: &str =
+            "SELECT tenant_id, conversation_id, message_id FROM directory.expired_confirmations($1)";
+        let client = self.raw().await?;
+        let rows = client.query_typed(SQL, &[(&most, Type::INT4)]).await?;
+        rows.iter()
+            .map(|row| {
+                Ok(ExpiredConfirmation {
+                    tenant_id: TenantId(get(row, "tenant_id")?),
+                    conversation_id: ConversationId(get(row, "conversation_id")?),
+                    message_id: MessageId(get(row, "message_id")?),
                 })
             })
             .collect()

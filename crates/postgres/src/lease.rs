@@ -22,6 +22,13 @@ pub struct Guard {
     pub epoch: Epoch,
 }
 
+impl Guard {
+    /// Conversation, fence and epoch, as statements take them.
+    pub(crate) const fn values(&self) -> (Uuid, i64, i64) {
+        (self.conversation.0, self.fence.0, self.epoch.0)
+    }
+}
+
 /// A conversation whose lease was taken.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Leased {

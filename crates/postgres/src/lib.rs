@@ -34,17 +34,23 @@
 
 pub mod agents;
 pub mod channel_messages;
+pub mod confirmations;
 pub mod conversations;
 pub mod directory;
+pub mod equipment;
 pub mod error;
+pub mod hand_over;
 pub mod installations;
 pub mod lease;
 pub mod members;
+pub mod memory;
 pub mod messages;
 pub mod migrate;
 pub mod platform;
+pub mod replies;
 pub mod reset;
 mod row;
+pub mod steps;
 pub mod tenant_tx;
 pub mod turns;
 pub mod usage;

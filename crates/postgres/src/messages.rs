@@ -1,7 +1,7 @@
 //! Messages: storing a person's, reading the history, and what a prompt needs of it. Nothing is queued here.
 
 use konstruct_domain::access::Membership;
-use konstruct_domain::{Content, ConversationId, Epoch, MessageId, Position, UserId};
+use konstruct_domain::{Content, ConversationId, Epoch, MessageId, UserId};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -94,17 +94,6 @@ pub enum TurnOutcome {
     WithoutAnswer,
     /// Not yet.
     Open,
-}
-
-/// A question and its answer, as a prompt needs them.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Exchange {
-    /// The person's message.
-    pub question_id: MessageId,
-    /// What was asked.
-    pub question: String,
-    /// What was answered, if it was.
-    pub answer: Option<String>,
 }
 
 impl TenantTx {
@@ -211,34 +200,6 @@ impl TenantTx {
             Some(id) => TurnOutcome::Answered(MessageId(id), get(row, "content")?),
             None => TurnOutcome::WithoutAnswer,
         })
-    }
-
-    /// The last `most` exchanges before a position, oldest first, each answer with its question.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn exchanges_before(
-        self,
-        conversation: ConversationId,
-        before: Position,
-        most: i64,
-    ) -> Result<Vec<Exchange>, DbError> {
-        const SQL: &str = "
-            SELECT q.id, q.content, a.content AS answer FROM web_conversation_messages q
-            LEFT JOIN web_conversation_messages a ON a.in_reply_to = q.id
-            WHERE q.conversation_id = $1 AND q.role = 'user' AND q.position < $2
-            ORDER BY q.position DESC LIMIT $3";
-        let rows = self.query(SQL, &[&conversation.0, &before.0, &most]).await?;
-        rows.iter()
-            .rev()
-            .map(|row| {
-                Ok(Exchange {
-                    question_id: MessageId(get(row, "id")?),
-                    question: get(row, "content")?,
-                    answer: get(row, "answer")?,
-                })
-            })
-            .collect()
     }
 }
 

@@ -30,13 +30,14 @@ impl PlatformPool {
         Ok(Self { pool: open(url, 1)? })
     }
 
-    /// A page of every tenant's conversations, newest first.
+    /// A page of every tenant's conversations, newest first; of those that a human has (`Some(true)`), or the AI.
     ///
     /// # Errors
     /// [`DbError`].
     pub async fn conversations(
         &self,
         admin: UserId,
+        human: Option<bool>,
         cursor: Option<ListCursor>,
         limit: i64,
     ) -> Result<Vec<SummaryRow>, DbError> {
@@ -46,13 +47,17 @@ impl PlatformPool {
                  WHERE m.tenant_id = c.tenant_id AND m.conversation_id = c.id
                  ORDER BY m.position DESC LIMIT 1) AS preview
             FROM web_conversations c JOIN agents a ON a.tenant_id = c.tenant_id AND a.id = c.agent_id
-            WHERE $1::timestamptz IS NULL OR (c.updated_at, c.id) < ($1, $2)
+            WHERE ($1::timestamptz IS NULL OR (c.updated_at, c.id) < ($1, $2))
+              AND ($4::boolean IS NULL OR (c.status = 'human') = $4)
             ORDER BY c.updated_at DESC, c.id DESC LIMIT $3";
         tracing::info!(target: "audit", user_id = %admin, "a platform admin lists the conversations of all tenants");
         let (at, id) = (cursor.map(|c| c.updated_at), cursor.map(|c| c.id.0));
         let client = self.pool.get().await?;
         let rows = client
-            .query_typed(LIST, &[(&at, Type::TIMESTAMPTZ), (&id, Type::UUID), (&limit, Type::INT8)])
+            .query_typed(
+                LIST,
+                &[(&at, Type::TIMESTAMPTZ), (&id, Type::UUID), (&limit, Type::INT8), (&human, Type::BOOL)],
+            )
             .await?;
         rows.iter().map(summary_row).collect()
     }

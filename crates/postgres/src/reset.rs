@@ -1,7 +1,7 @@
-//! Raising a conversation's epoch, and ending turns of an older one on the agent's behalf (delivery.md section 5).
+//! Ending turns of an older epoch on the agent's behalf (delivery.md section 5), and deleting what was said.
 //! Frames are not written here.
 
-use konstruct_domain::{ConversationId, Epoch, Generation, MessageId, Seq};
+use konstruct_domain::{ConversationId, Epoch, MessageId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -9,19 +9,6 @@ use crate::error::DbError;
 use crate::row::get;
 use crate::tenant_tx::TenantTx;
 use crate::turns::Ended;
-
-/// A conversation whose epoch was raised.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Raised {
-    /// The new epoch.
-    pub epoch: Epoch,
-    /// The log's generation.
-    pub generation: Option<Generation>,
-    /// The highest `seq` that Postgres knows.
-    pub last_seq: Seq,
-    /// Turns that had begun, or ended and were not delivered, oldest first.
-    pub left: Vec<LeftTurn>,
-}
 
 /// A turn of an older epoch that is to be ended or delivered on the agent's behalf.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -34,42 +21,40 @@ pub struct LeftTurn {
     pub ended: Option<Ended>,
 }
 
-const LEFT: &str = "
-    SELECT t.id, t.answer_id, t.state, q.error, w.id AS stored_id, w.content AS answer, w.stopped
+/// Turns of an older epoch than the conversation's; a human's reply is nobody's to end.
+pub(crate) const LEFT: &str = "
+    SELECT t.id, t.answer_id, t.state, q.error, q.content AS question, q.by, w.id AS stored_id, w.content AS answer,
+        w.stopped
     FROM turns t
+    JOIN web_conversations c ON c.id = t.conversation_id
     LEFT JOIN web_conversation_messages q ON q.id = t.id
     LEFT JOIN web_conversation_messages w ON w.in_reply_to = t.id
-    WHERE t.conversation_id = $1 AND t.delivered_at IS NULL
+    WHERE t.conversation_id = $1 AND t.epoch < c.epoch AND t.delivered_at IS NULL
     ORDER BY t.position";
 
-impl TenantTx {
-    /// Raises the epoch and ends every open turn that has not begun, without an answer: its message is context from
-    /// now on. `None`: there is no such conversation.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn raise_epoch(self, conversation: ConversationId) -> Result<Option<Raised>, DbError> {
-        const RAISE: &str = "
-            UPDATE web_conversations SET epoch = epoch + 1, updated_at = now() WHERE id = $1
-            RETURNING epoch, log_generation, last_seq";
-        const END: &str = "
-            UPDATE turns SET state = 'ended', ended_at = now(), delivered_at = now(), in_progress = false
-            WHERE conversation_id = $1 AND state = 'open' AND began_at IS NULL";
-        let [raised, _, left] = self
-            .run([(RAISE, &[&conversation.0]), (END, &[&conversation.0]), (LEFT, &[&conversation.0])])
-            .await?;
-        let Some(row) = raised.first() else {
-            return Ok(None);
-        };
-        Ok(Some(Raised {
-            epoch: Epoch(get(row, "epoch")?),
-            generation: get::<Option<i64>>(row, "log_generation")?.map(Generation),
-            last_seq: Seq(get(row, "last_seq")?),
-            left: left.iter().map(left_turn).collect::<Result<_, _>>()?,
-        }))
-    }
+/// A tool call that was closed with its turn.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ClosedCall {
+    /// The call.
+    pub call_id: String,
+    /// The tool.
+    pub tool: String,
+    /// What stands for its result.
+    pub result: String,
+}
 
-    /// Ends a turn on the agent's behalf with what was shown of its answer, `stopped`; `false`: it had ended.
+/// What stands for the result of a call that is closed.
+#[derive(Debug, Clone, Copy)]
+pub struct Closing<'a> {
+    /// Where it waited for a person.
+    pub waiting: &'a str,
+    /// Where it had begun.
+    pub begun: &'a str,
+}
+
+impl TenantTx {
+    /// Ends a turn on the agent's behalf with what was shown of its answer, `stopped`, and closes its calls; which they
+    /// were. `None`: it had ended.
     ///
     /// # Errors
     /// [`DbError`].
@@ -79,8 +64,18 @@ impl TenantTx {
         turn: MessageId,
         answer_id: MessageId,
         text: &str,
-    ) -> Result<bool, DbError> {
+        closing: Closing<'_>,
+    ) -> Result<Option<Vec<ClosedCall>>, DbError> {
         const LOCK: &str = "SELECT 1 FROM web_conversations WHERE id = $1 FOR NO KEY UPDATE";
+        const CLOSE: &str = "
+            UPDATE turn_steps s SET state = 'done', completed_at = now(), reserved = 0, result = CASE
+                WHEN s.kind = 'model' THEN s.result
+                ELSE jsonb_build_object('result', CASE s.state WHEN 'waiting' THEN $3::text ELSE $4::text END,
+                    'duration_ms', 0) END
+            FROM turns t, web_conversations c
+            WHERE s.turn_id = $2 AND s.state <> 'done'
+              AND t.id = $2 AND t.state <> 'ended' AND c.id = $1 AND t.epoch < c.epoch
+            RETURNING s.kind, s.call_id, s.request ->> 'tool' AS tool, s.result ->> 'result' AS result";
         const END: &str = "
             WITH ended AS (
                 UPDATE turns t SET state = 'ended', ended_at = now(), in_progress = false, answer_id = $3
@@ -97,10 +92,27 @@ impl TenantTx {
             SELECT tenant_id, $3::uuid, $1, last_position, 'assistant', $4::text, $2, true FROM numbered
             ON CONFLICT DO NOTHING
             RETURNING id";
-        let [_, ended] = self
-            .run([(LOCK, &[&conversation.0]), (END, &[&conversation.0, &turn.0, &answer_id.0, &text])])
+        let [_, closed, ended] = self
+            .run([
+                (LOCK, &[&conversation.0]),
+                (CLOSE, &[&conversation.0, &turn.0, &closing.waiting, &closing.begun]),
+                (END, &[&conversation.0, &turn.0, &answer_id.0, &text]),
+            ])
             .await?;
-        Ok(!ended.is_empty())
+        if ended.is_empty() {
+            return Ok(None);
+        }
+        let mut calls = Vec::new();
+        for row in &closed {
+            if get::<&str>(row, "kind")? == "tool" {
+                calls.push(ClosedCall {
+                    call_id: get(row, "call_id")?,
+                    tool: get(row, "tool")?,
+                    result: get(row, "result")?,
+                });
+            }
+        }
+        Ok(Some(calls))
     }
 
     /// Deletes messages and steps of a conversation, if its epoch is still this one. The turns stay, ids only.
@@ -118,12 +130,19 @@ impl TenantTx {
             WHERE m.conversation_id = $1 AND c.id = $1 AND c.epoch = $2 AND NOT EXISTS (
                 SELECT 1 FROM turns t WHERE t.id IN (m.id, m.in_reply_to) AND t.epoch >= $2)";
         let (id, epoch) = (conversation.0, epoch.0);
-        self.run([(LOCK, &[&id]), (STEPS, &[&id, &epoch]), (MESSAGES, &[&id, &epoch])]).await?;
+        const SUMMARY: &str = "UPDATE web_conversations SET summary = '', summary_until = last_position WHERE id = $1 AND epoch = $2";
+        self.run([
+            (LOCK, &[&id]),
+            (STEPS, &[&id, &epoch]),
+            (MESSAGES, &[&id, &epoch]),
+            (SUMMARY, &[&id, &epoch]),
+        ])
+        .await?;
         Ok(())
     }
 }
 
-fn left_turn(row: &Row) -> Result<LeftTurn, DbError> {
+pub(crate) fn left_turn(row: &Row) -> Result<LeftTurn, DbError> {
     Ok(LeftTurn {
         id: MessageId(get(row, "id")?),
         answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),

@@ -11,6 +11,7 @@ use tokio_postgres::Row;
 use uuid::Uuid;
 
 use crate::error::DbError;
+use crate::hand_over::{END_UNBEGUN, SILENCE_UNBEGUN};
 use crate::lease::Guard;
 use crate::row::{closed, get};
 use crate::tenant_tx::TenantTx;
@@ -21,6 +22,8 @@ use crate::usage::Usage;
 pub struct TurnRow {
     /// The person's message.
     pub id: MessageId,
+    /// Where it belongs.
+    pub conversation: ConversationId,
     /// Its place.
     pub position: Position,
     /// The epoch it was accepted under.
@@ -61,6 +64,11 @@ pub enum Ended {
     },
     /// With this error.
     Error(String),
+    /// It is a human's reply, and only to be delivered.
+    Reply {
+        /// Its text.
+        text: String,
+    },
     /// With neither: its message is context only.
     Silent,
 }
@@ -75,9 +83,9 @@ pub struct Work {
 }
 
 pub(crate) const NEXT_TURN: &str = "
-    SELECT t.id, t.position, t.epoch, t.state, t.answer_id, t.failures, t.attempts, t.in_progress,
+    SELECT t.id, t.conversation_id, t.position, t.epoch, t.state, t.answer_id, t.failures, t.attempts, t.in_progress,
         t.channel_metadata, t.channel_posts, c.channel,
-        q.content AS question, q.error, w.id AS stored_id, w.content AS answer, w.stopped,
+        q.content AS question, q.error, q.by, w.id AS stored_id, w.content AS answer, w.stopped,
         (SELECT p.id FROM web_conversation_messages p
          WHERE p.conversation_id = $1 AND p.role = 'user' AND p.position < t.position
          ORDER BY p.position DESC LIMIT 1) AS previous,
@@ -94,7 +102,7 @@ pub(crate) const NEXT_TURN: &str = "
 
 /// Locks the conversation's row if fence and epoch still hold. What follows in the transaction asks again: with
 /// the row locked the answer cannot change.
-const LOCK: &str = "
+pub(crate) const LOCK: &str = "
     SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3 FOR NO KEY UPDATE";
 
 impl TenantTx {
@@ -112,54 +120,23 @@ impl TenantTx {
         rows.first().map(turn_row).transpose()
     }
 
-    /// Journals that the model is about to be asked, under this `answer_id`; how often it was asked for this step
-    /// by now. `None`: fenced off, or a newer epoch.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn begin_model_step(
-        self,
-        work: Work,
-        number: i32,
-        answer_id: MessageId,
-        model: &str,
-        deaths: i32,
-    ) -> Result<Option<i32>, DbError> {
-        const BEGIN: &str = "
-            UPDATE turns SET answer_id = $5, attempts = $6, in_progress = true, began_at = coalesce(began_at, now())
-            WHERE id = $4 AND state = 'open' AND EXISTS
-                (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)";
-        const STEP: &str = "
-            INSERT INTO turn_steps (tenant_id, turn_id, number, kind, request)
-            SELECT tenant_id, $4::uuid, $5::int, 'model', jsonb_build_object('model', $6::text) FROM web_conversations
-            WHERE id = $1 AND fence = $2 AND epoch = $3
-            ON CONFLICT (tenant_id, turn_id, number)
-                DO UPDATE SET asking = turn_steps.asking + 1, began_at = now(), request = excluded.request
-                WHERE turn_steps.state = 'begun'
-            RETURNING asking";
-        let (conversation, fence, epoch) =
-            (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
-        let [_, _, steps] = self
-            .run([
-                (LOCK, &[&conversation, &fence, &epoch]),
-                (BEGIN, &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths]),
-                (STEP, &[&conversation, &fence, &epoch, &work.turn.0, &number, &model]),
-            ])
-            .await?;
-        steps.first().map(|row| get(row, "asking")).transpose()
-    }
-
     /// Counts a failed call of the model; how many there were by now. `None`: fenced off.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn count_failure(self, work: Work) -> Result<Option<i32>, DbError> {
+    pub async fn count_failure(self, work: Work, step: i32, asking: i32) -> Result<Option<i32>, DbError> {
         const SQL: &str = "
             UPDATE turns SET failures = failures + 1 WHERE id = $4 AND state = 'open' AND EXISTS
                 (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
             RETURNING failures";
-        let Guard { conversation, fence, epoch } = work.guard;
-        let rows = self.query(SQL, &[&conversation.0, &fence.0, &epoch.0, &work.turn.0]).await?;
+        let (conversation, fence, epoch) = work.guard.values();
+        let turn = work.turn.0;
+        let [rows, _] = self
+            .run([
+                (SQL, &[&conversation, &fence, &epoch, &turn]),
+                (crate::usage::SETTLE, &[&turn, &step, &asking]),
+            ])
+            .await?;
         rows.first().map(|row| get(row, "failures")).transpose()
     }
 
@@ -181,12 +158,15 @@ impl TenantTx {
                     (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
                 RETURNING id
             ), numbered AS (
-                UPDATE web_conversations SET last_position = last_position + 1, updated_at = now()
+                UPDATE web_conversations SET last_position = last_position + 1, updated_at = now(),
+                    epoch = epoch + CASE WHEN $10::boolean THEN 1 ELSE 0 END,
+                    status = CASE WHEN $10::boolean THEN 'human' ELSE status END,
+                    handed_over = CASE WHEN $10::boolean THEN epoch + 1 ELSE handed_over END
                 WHERE id = $1 AND EXISTS (SELECT 1 FROM ended)
                 RETURNING tenant_id, last_position
             ), finished AS (
                 UPDATE turn_steps SET state = 'done', completed_at = now(), result = $8
-                WHERE turn_id = $4 AND number = $9 AND EXISTS (SELECT 1 FROM ended)
+                WHERE turn_id = $4 AND number = $9 AND state = 'begun' AND EXISTS (SELECT 1 FROM ended)
             )
             INSERT INTO web_conversation_messages
                 (tenant_id, id, conversation_id, position, role, content, in_reply_to, stopped)
@@ -195,8 +175,9 @@ impl TenantTx {
         let (conversation, fence, epoch) =
             (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
         let usage = usage.map(|u| u.values(work.turn));
+        let settled = usage.as_ref().map_or((-1, 0), crate::usage::UsageValues::step_and_asking);
         let tenant = self.tenant;
-        let [_, ended, _] = self
+        let [_, ended, _, _, _, _] = self
             .run([
                 (LOCK, &[&conversation, &fence, &epoch]),
                 (
@@ -211,19 +192,30 @@ impl TenantTx {
                         &answer.stopped,
                         &answer.step_result,
                         &answer.step,
+                        &answer.to_human,
                     ],
                 ),
+                (END_UNBEGUN, &[&conversation]),
+                (SILENCE_UNBEGUN, &[&conversation]),
                 (crate::usage::RECORD, &crate::usage::params(&tenant, usage.as_ref())),
+                (crate::usage::SETTLE, &[&work.turn.0, &settled.0, &settled.1]),
             ])
             .await?;
         Ok(!ended.is_empty())
     }
 
-    /// Ends a turn without an answer, with an error code; `false`: fenced off or ended already.
+    /// Ends a turn without an answer, with an error code, and hands the conversation to a human if that is wanted;
+    /// `false`: fenced off or ended already.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn end_with_error(self, work: Work, code: &str, deaths: i32) -> Result<bool, DbError> {
+    pub async fn end_with_error(
+        self,
+        work: Work,
+        code: &str,
+        deaths: i32,
+        to_human: bool,
+    ) -> Result<bool, DbError> {
         const END: &str = "
             WITH ended AS (
                 UPDATE turns SET state = 'ended', ended_at = now(), in_progress = false, attempts = $6
@@ -232,14 +224,21 @@ impl TenantTx {
                 RETURNING id
             ), told AS (
                 UPDATE web_conversation_messages m SET error = $5 FROM ended WHERE m.id = ended.id
+            ), handed AS (
+                UPDATE web_conversations SET epoch = epoch + 1, status = 'human', handed_over = epoch + 1
+                WHERE id = $1 AND $7::boolean AND EXISTS (SELECT 1 FROM ended)
+            ), freed AS (
+                UPDATE turn_steps s SET reserved = 0 FROM ended WHERE s.turn_id = ended.id AND s.reserved > 0
             )
             SELECT id FROM ended";
         let (conversation, fence, epoch) =
             (work.guard.conversation.0, work.guard.fence.0, work.guard.epoch.0);
-        let [_, ended] = self
+        let [_, ended, _, _] = self
             .run([
                 (LOCK, &[&conversation, &fence, &epoch]),
-                (END, &[&conversation, &fence, &epoch, &work.turn.0, &code, &deaths]),
+                (END, &[&conversation, &fence, &epoch, &work.turn.0, &code, &deaths, &to_human]),
+                (END_UNBEGUN, &[&conversation]),
+                (SILENCE_UNBEGUN, &[&conversation]),
             ])
             .await?;
         Ok(!ended.is_empty())
@@ -375,12 +374,15 @@ pub struct AnswerToStore<'a> {
     pub step: i32,
     /// What is journaled of the step.
     pub step_result: Value,
+    /// Whether a human has the conversation from here on.
+    pub to_human: bool,
 }
 
 pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
     let in_progress: bool = get(row, "in_progress")?;
     Ok(TurnRow {
         id: MessageId(get(row, "id")?),
+        conversation: ConversationId(get(row, "conversation_id")?),
         position: Position(get(row, "position")?),
         epoch: Epoch(get(row, "epoch")?),
         ended: if get::<&str>(row, "state")? == "ended" { Some(ended(row)?) } else { None },
@@ -408,12 +410,15 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
     })
 }
 
-fn metadata(row: &Row) -> Result<BTreeMap<String, String>, DbError> {
+pub(crate) fn metadata(row: &Row) -> Result<BTreeMap<String, String>, DbError> {
     serde_json::from_value(get(row, "channel_metadata")?)
         .map_err(|_| DbError::Configuration("channel_metadata is no map of texts".to_owned()))
 }
 
 pub(crate) fn ended(row: &Row) -> Result<Ended, DbError> {
+    if get::<Option<&str>>(row, "by")? == Some("human") {
+        return Ok(Ended::Reply { text: get(row, "question")? });
+    }
     if let Some(id) = get::<Option<Uuid>>(row, "stored_id")? {
         let (text, stopped) = (get(row, "answer")?, get(row, "stopped")?);
         return Ok(Ended::Answer { id: MessageId(id), text, stopped });

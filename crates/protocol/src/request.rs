@@ -22,6 +22,13 @@ pub enum ClientFrame {
         /// Last `seq` the client saw.
         after: i64,
     },
+    /// `tool_confirm`
+    ToolConfirm {
+        /// The call.
+        tool_call_id: String,
+        /// Yes or no.
+        approve: bool,
+    },
     /// `ping`
     Ping,
 }
@@ -115,6 +122,10 @@ impl ClientFrame {
             "resume" => Ok(Self::Resume {
                 after: seq(&fields, "after")?.ok_or(FieldError::new("after", "is missing"))?,
             }),
+            "tool_confirm" => Ok(Self::ToolConfirm {
+                tool_call_id: call_id(&fields)?,
+                approve: fields.required("approve", "true or false")?,
+            }),
             "ping" => Ok(Self::Ping),
             _ => Err(FrameError::unknown("The frame has a type that is not known.")),
         }
@@ -144,6 +155,14 @@ fn seq(fields: &Fields<'_>, field: &'static str) -> Result<Option<i64>, FieldErr
         Some(n) if n < 0 => Err(FieldError::new(field, "must be a whole number from 0")),
         other => Ok(other),
     }
+}
+
+fn call_id(fields: &Fields<'_>) -> Result<String, FieldError> {
+    let id: String = fields.required("tool_call_id", "a string")?;
+    if id.is_empty() || id.contains('\0') {
+        return Err(FieldError::new("tool_call_id", "must be the id of a call"));
+    }
+    Ok(id)
 }
 
 fn message(fields: &Fields<'_>) -> Result<ClientMessage, FrameError> {

@@ -6,6 +6,7 @@ use time::OffsetDateTime;
 use utoipa::ToSchema;
 
 use crate::error::ErrorCode;
+use crate::event::Holder;
 
 /// A line of `GET /conversations`.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
@@ -103,6 +104,37 @@ pub struct AnswerBody {
     #[schema(value_type = uuid::Uuid)]
     pub id: MessageId,
     pub content: String,
+}
+
+/// The answer of `POST /conversations/{id}/replies`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct ReplySent {
+    #[schema(value_type = uuid::Uuid)]
+    pub id: MessageId,
+    #[schema(value_type = uuid::Uuid)]
+    pub conversation_id: ConversationId,
+}
+
+/// Who has a conversation: the body and the answer of `PUT /conversations/{id}/escalation`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, ToSchema)]
+pub struct Escalation {
+    /// Who has it.
+    pub status: Holder,
+}
+
+/// A line of `GET /api/portal/usage`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, ToSchema)]
+#[allow(missing_docs, reason = "the fields are protocol.md's")]
+pub struct UsageLine {
+    #[schema(value_type = uuid::Uuid)]
+    pub agent_id: AgentId,
+    pub model: String,
+    pub calls: i64,
+    pub prompt_tokens: i64,
+    pub completion_tokens: i64,
+    /// As the providers count them together.
+    pub total_tokens: i64,
 }
 
 /// A line of `GET /agents`.
@@ -236,4 +268,14 @@ pub struct NewNotice {
     pub conversation_id: Option<uuid::Uuid>,
     /// By the rules of a message's content; its frame is at most 32 KB.
     pub text: String,
+}
+
+/// The body of `POST /conversations/{id}/replies`.
+#[derive(Debug, ToSchema)]
+#[allow(missing_docs, dead_code, reason = "describes what is parsed field by field")]
+pub struct NewReply {
+    /// 1 to 32,000 bytes of UTF-8 after trimming, no NUL.
+    pub content: String,
+    /// Makes a resend harmless.
+    pub id: Option<uuid::Uuid>,
 }

@@ -10,6 +10,21 @@ use crate::key::Key;
 const TTL_SECONDS: u64 = 3600;
 
 impl Redis {
+    /// The message whose answer is to be stopped.
+    ///
+    /// # Errors
+    /// [`RedisError`].
+    pub async fn cancelled(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+    ) -> Result<Option<MessageId>, RedisError> {
+        let mut get = redis::pipe();
+        get.cmd("GET").arg(Key::cancel(tenant, conversation));
+        let (mark,): (Option<String>,) = self.pipeline(&get).await?;
+        Ok(mark.and_then(|mark| mark.parse().ok()))
+    }
+
     /// Marks the answer to a message as to be stopped.
     ///
     /// # Errors

@@ -4,7 +4,8 @@
 
 use std::fmt::Write as _;
 
-use konstruct_domain::{AgentId, Channel, ConversationId, MessageId, TenantId, UserId};
+use konstruct_domain::{AgentId, Channel, ConversationId, MessageId, Provider, TenantId, UserId};
+use uuid::Uuid;
 
 /// A key, or the name of a pub/sub channel.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -125,6 +126,30 @@ impl Key {
         Self::new(tenant, "told", &[channel.as_str(), whom])
     }
 
+    /// `{t}:tool_confirm:{thread_id}`: the calls that wait for a yes (AGNT-05).
+    #[must_use]
+    pub fn tool_confirm(tenant: TenantId, thread: ConversationId) -> Self {
+        Self::new(tenant, "tool_confirm", &[&thread.to_string()])
+    }
+
+    /// `{t}:escalation:{thread_id}`: who has the conversation (AGNT-06).
+    #[must_use]
+    pub fn escalation(tenant: TenantId, thread: ConversationId) -> Self {
+        Self::new(tenant, "escalation", &[&thread.to_string()])
+    }
+
+    /// `{t}:breaker:{provider}:{model}`: whether a model is left alone for a while.
+    #[must_use]
+    pub fn breaker(tenant: TenantId, provider: Provider, model: &str) -> Self {
+        Self::new(tenant, "breaker", &[provider.as_str(), model])
+    }
+
+    /// `{t}:tool_list:{server}`: what a server of tools offers.
+    #[must_use]
+    pub fn tool_list(tenant: TenantId, server: Uuid) -> Self {
+        Self::new(tenant, "tool_list", &[&server.to_string()])
+    }
+
     /// `{t}:webchat:response:{conversation_id}`: wakes those who wait over REST (pub/sub).
     #[must_use]
     pub fn response(tenant: TenantId, conversation: ConversationId) -> Self {
@@ -172,6 +197,8 @@ mod tests {
         assert_eq!(Key::response(T, C).as_str(), format!("{t}:webchat:response:{c}"));
         assert_eq!(Key::memory(T, agent, None, C).as_str(), format!("{t}:memory:short:{agent}:_:{c}"));
         assert_eq!(Key::engaged(T, C).as_str(), format!("{t}:engaged:{c}"));
+        assert_eq!(Key::tool_confirm(T, C).as_str(), format!("{t}:tool_confirm:{c}"));
+        assert_eq!(Key::escalation(T, C).as_str(), format!("{t}:escalation:{c}"));
         assert_eq!(Key::placeholder(T, MessageId(C.0)).as_str(), format!("{t}:placeholder:{c}"));
         assert_eq!(Key::connection("TXzP+/=").as_str(), "connection:TXzP%2B%2F%3D");
     }

@@ -2,8 +2,10 @@
 //! only copy of anything that was promised.
 
 pub mod admission;
+pub mod breaker;
 pub mod cancel;
 pub mod client;
+pub mod confirm;
 pub mod connections;
 pub mod error;
 pub mod frame_log;
@@ -14,6 +16,7 @@ pub mod memory;
 pub mod push;
 pub mod response;
 pub mod threads;
+pub mod tool_list;
 
 pub use client::Redis;
 pub use error::RedisError;

@@ -18,8 +18,34 @@ pub struct ShortMemory {
     pub epoch: Epoch,
     /// The last of the person's messages in it: it is complete up to and with its answer.
     pub last_question: MessageId,
-    /// Questions with their answers, oldest first.
-    pub exchanges: Vec<(String, Option<String>)>,
+    /// What was said, oldest first.
+    pub said: Vec<Remembered>,
+}
+
+/// Something that was said, as a prompt takes it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Remembered {
+    /// A person's message, and the agent's answer if it has one.
+    Exchange {
+        /// What was asked.
+        question: String,
+        /// What was answered.
+        answer: Option<String>,
+    },
+    /// A human's reply, in the agent's place.
+    Human(String),
+}
+
+impl Remembered {
+    /// How many messages it is.
+    #[must_use]
+    pub const fn messages(&self) -> usize {
+        match self {
+            Self::Exchange { answer: Some(_), .. } => 2,
+            Self::Exchange { answer: None, .. } | Self::Human(_) => 1,
+        }
+    }
 }
 
 impl Redis {

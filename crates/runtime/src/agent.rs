@@ -25,7 +25,8 @@ pub fn main() -> ExitCode {
 
 async fn run() -> Result<(), StartError> {
     let sdk = parts::sdk()?;
-    let mut limits = TurnLimits { default_model: config::required("LLM_MODEL")?, ..TurnLimits::default() };
+    let (default_provider, default_model) = parts::default_model()?;
+    let mut limits = TurnLimits { default_model, default_provider, ..TurnLimits::default() };
     if let Some(lease_ms) = config::number("TURN_LEASE_MS")? {
         limits.lease = Duration::from_millis(lease_ms);
     }
@@ -34,7 +35,8 @@ async fn run() -> Result<(), StartError> {
         db: parts::db(2)?,
         connections: parts::connections(&sdk)?,
         queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
-        model: parts::model()?,
+        model: parts::models()?,
+        tools: Arc::new(parts::tools()?),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),
         outgoing: parts::outgoing()?,

@@ -12,8 +12,9 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use konstruct_domain::{ConversationId, TenantId};
 use konstruct_postgres::conversations::{ListCursor, SummaryRow};
 use konstruct_postgres::{PlatformPool, TenantPool};
+use konstruct_protocol::event::Holder;
 use konstruct_protocol::rest::{ConversationSummary, Problem};
-use konstruct_service::conversations;
+use konstruct_service::conversations::{self, Filter};
 use time::OffsetDateTime;
 
 use crate::auth::Verifier;
@@ -53,6 +54,7 @@ async fn run() -> Result<(), StartError> {
     path = "/api/portal/chat/conversations",
     params(
         ("tenant_id" = Option<uuid::Uuid>, Query, description = "Required but for a platform admin, who then sees all tenants."),
+        ("status" = Option<Holder>, Query, description = "Who has them. A tenant admin sees everybody's of the tenant then."),
         ("limit" = Option<u16>, Query, description = "1 to 200, default 50.", minimum = 1, maximum = 200),
         ("cursor" = Option<String>, Query, description = "Of a `Link` header; opaque."),
     ),
@@ -75,14 +77,20 @@ pub(crate) async fn list(
         return Err(ProblemAnswer::parameter("tenant_id", "is missing"));
     }
     let limit = query.limit()?;
+    let human = match query.text("status")? {
+        None => None,
+        Some("human") => Some(true),
+        Some("ai") => Some(false),
+        Some(_) => return Err(ProblemAnswer::parameter("status", "must be human or ai")),
+    };
     let cursor = match query.text("cursor")? {
         Some(text) => {
             Some(decode(text).ok_or_else(|| ProblemAnswer::parameter("cursor", "is not one of ours"))?)
         }
         None => None,
     };
-    let (rows, more) =
-        patiently(|| conversations::list(&state.db, &state.platform, &caller, tenant, cursor, limit)).await?;
+    let filter = Filter { tenant, human, cursor, limit };
+    let (rows, more) = patiently(|| conversations::list(&state.db, &state.platform, &caller, filter)).await?;
     let mut headers = HeaderMap::new();
     if let Some(last) = rows.last().filter(|_| more) {
         let link = query.next_link(&format!("{BASE}/conversations"), "cursor", &encode(last));

@@ -11,7 +11,7 @@ use konstruct_domain::ConversationId;
 use konstruct_domain::access::Access;
 use konstruct_postgres::TenantPool;
 use konstruct_protocol::rest::Problem;
-use konstruct_service::reset::OnBehalf;
+use konstruct_service::hand_over::OnBehalf;
 use konstruct_service::{Connections, conversations};
 
 use crate::auth::Verifier;
@@ -19,7 +19,7 @@ use crate::parts;
 use crate::problem::ProblemAnswer;
 use crate::rest::{BASE, Caller, PathId, Verifies, patiently, serve};
 use crate::start::{StartError, start};
-use crate::system::SystemIds;
+use crate::system::{SystemClock, SystemIds};
 
 pub(crate) struct Reset {
     db: TenantPool,
@@ -68,8 +68,13 @@ pub(crate) async fn reset(
     PathId(id): PathId<ConversationId>,
 ) -> Result<StatusCode, ProblemAnswer> {
     let row = patiently(|| conversations::find(&state.db, &caller, id, Access::Write)).await?;
-    let on_behalf =
-        OnBehalf { db: state.db.clone(), connections: state.connections.clone(), ids: &SystemIds };
+    let on_behalf = OnBehalf {
+        db: state.db.clone(),
+        connections: state.connections.clone(),
+        ids: &SystemIds,
+        clock: &SystemClock,
+        wake: None,
+    };
     on_behalf.reset(&row).await?;
     Ok(StatusCode::NO_CONTENT)
 }

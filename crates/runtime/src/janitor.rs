@@ -4,8 +4,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use konstruct_aws::SqsQueue;
-use konstruct_postgres::TenantPool;
+use konstruct_service::wake::Wake;
 use konstruct_service::{Connections, Error, janitor};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde::Deserialize;
@@ -17,9 +16,8 @@ use crate::start::{StartError, start};
 use crate::system::SystemClock;
 
 struct Janitor {
-    db: TenantPool,
+    wake: Wake,
     connections: Connections,
-    queue: SqsQueue,
 }
 
 #[derive(Deserialize)]
@@ -37,9 +35,12 @@ pub fn main() -> ExitCode {
 async fn run() -> Result<(), StartError> {
     let sdk = parts::sdk()?;
     let janitor = Arc::new(Janitor {
-        db: parts::db(1)?,
+        wake: Wake {
+            db: parts::db(1)?,
+            queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
+            clock: Arc::new(SystemClock),
+        },
         connections: parts::connections(&sdk)?,
-        queue: parts::queue(&sdk, "QUEUE_URL")?,
     });
     let handler = move |event: LambdaEvent<Value>| {
         let janitor = Arc::clone(&janitor);
@@ -51,8 +52,10 @@ async fn run() -> Result<(), StartError> {
 impl Janitor {
     async fn handle(&self, event: &Value) -> Result<BatchResponse, lambda_runtime::Error> {
         let Some(records) = event.get("Records").and_then(Value::as_array) else {
-            let woken = janitor::rescue(&self.db, &self.queue, &SystemClock).await?;
-            tracing::info!(woken, "looked for what is due");
+            // First: what it opens again is not due yet for the list of turns.
+            let expired = janitor::expire(&self.wake).await?;
+            let woken = janitor::rescue(&self.wake).await?;
+            tracing::info!(woken, expired, "looked for what is due");
             return Ok(BatchResponse::default());
         };
         let mut response = BatchResponse::default();

@@ -52,6 +52,7 @@ async fn run() -> Result<(), StartError> {
         db: parts::db(1)?,
         connections: parts::connections(&sdk)?,
         queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
+        clock: Arc::new(SystemClock),
         patience: konstruct_service::patience::REST,
     };
     let state = Send { inbound, redis: parts::redis()?, verifier: parts::verifier()? };

@@ -7,15 +7,18 @@ use std::time::Duration;
 use konstruct_aws::{AwsCredentials, AwsRoots, KmsKeys, ManagementApi, Sdk, SdkConfig, SqsQueue};
 use konstruct_channels::slack::adapter::Slack;
 use konstruct_channels::slack::api::SlackApi;
-use konstruct_domain::Channel;
-use konstruct_http::{Client, ClientConfig, Roots};
-use konstruct_llm::{OpenAi, OpenAiConfig, Pool, PoolConfig};
+use konstruct_domain::{Channel, Provider};
+use konstruct_http::{Client, ClientConfig, Exceptions, GuardedClient, GuardedConfig, Roots};
+use konstruct_llm::{
+    Anthropic, AnthropicConfig, Bedrock, BedrockConfig, OpenAi, OpenAiConfig, Providers, TimeLimits, Timed,
+};
 use konstruct_ports::LanguageModel;
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_redis::Redis;
 use konstruct_secrets::{LocalKeys, NoKeys, Secrets};
 use konstruct_service::Connections;
 use konstruct_service::outgoing::Outgoing;
+use konstruct_tools::Tools;
 
 use crate::auth::{Keys, Verifier};
 use crate::config::{optional, required};
@@ -108,14 +111,48 @@ pub(crate) fn verifier() -> Result<Verifier, StartError> {
     Ok(Verifier::new(keys, &required("JWT_ISSUER")?, &required("JWT_AUDIENCE")?))
 }
 
-/// The language model. The turn counts failures itself, so the pool does not try again.
-pub(crate) fn model() -> Result<Arc<dyn LanguageModel>, StartError> {
-    let base_url = required("OPENAI_BASE_URL")?;
-    let client = http_client(base_url.starts_with("http://"));
-    let config = OpenAiConfig { base_url, api_key: optional("OPENAI_API_KEY") };
-    let provider = OpenAi::new(client, &config).map_err(|error| StartError(error.to_string()))?;
-    let config = PoolConfig { retries: 0, total: Duration::from_secs(840), ..PoolConfig::default() };
-    Ok(Arc::new(Pool::new(vec![Arc::new(provider)], config, || 0.5)))
+/// The models that agents may ask. Which one, and whether once more, is the turn's to know.
+pub(crate) fn models() -> Result<Arc<dyn LanguageModel>, StartError> {
+    let refused = |error: konstruct_llm::ConfigError| StartError(error.to_string());
+    let mut providers = Providers::default();
+    if let Some(base_url) = optional("OPENAI_BASE_URL") {
+        let client = http_client(base_url.starts_with("http://"));
+        let config = OpenAiConfig { base_url, api_key: optional("OPENAI_API_KEY") };
+        providers.openai = Some(Arc::new(OpenAi::new(client, &config).map_err(refused)?));
+    }
+    if let Some(base_url) = optional("ANTHROPIC_BASE_URL") {
+        let client = http_client(base_url.starts_with("http://"));
+        let config = AnthropicConfig { base_url, api_key: optional("ANTHROPIC_API_KEY") };
+        providers.anthropic = Some(Arc::new(Anthropic::new(client, &config).map_err(refused)?));
+    }
+    if let Some(region) = optional("BEDROCK_REGION") {
+        let config = BedrockConfig {
+            region,
+            access_key_id: required("AWS_ACCESS_KEY_ID")?,
+            secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
+            session_token: optional("AWS_SESSION_TOKEN"),
+            endpoint_url: optional("AWS_ENDPOINT_URL_BEDROCK_RUNTIME"),
+        };
+        let client = http_client(config.endpoint_url.is_some());
+        providers.bedrock = Some(Arc::new(Bedrock::new(client, &config).map_err(refused)?));
+    }
+    let limits = TimeLimits { total: Duration::from_secs(840), ..TimeLimits::default() };
+    Ok(Arc::new(Timed::new(Arc::new(providers), limits)))
+}
+
+/// The model of agents that name none, and who serves it.
+pub(crate) fn default_model() -> Result<(Provider, String), StartError> {
+    let name = required("LLM_MODEL")?;
+    let named = name.split_once(':').and_then(|(provider, model)| Some((Provider::parse(provider)?, model)));
+    Ok(named.map_or((Provider::OpenAi, name.clone()), |(provider, model)| (provider, model.to_owned())))
+}
+
+/// Tools that reach outside, through the guarded client.
+pub(crate) fn tools() -> Result<Tools, StartError> {
+    let exceptions = optional("OUTBOUND_EXCEPTIONS").unwrap_or_default();
+    let exceptions = Exceptions::parse(&exceptions).map_err(|error| StartError(error.to_string()))?;
+    let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
+    Ok(Tools::new(GuardedClient::new(GuardedConfig { roots, exceptions })))
 }
 
 /// The channels whose answers go into threads elsewhere, and what opens their tokens: nothing, in a deployment that

@@ -66,6 +66,7 @@ async fn run() -> Result<(), StartError> {
         db: parts::db(1)?,
         connections: Connections::without_gateway(parts::redis()?),
         queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
+        clock: Arc::new(SystemClock),
         patience: PATIENCE,
     };
     let outgoing = parts::outgoing()?;

@@ -29,6 +29,7 @@ async fn run() -> Result<(), StartError> {
         db: parts::db(1)?,
         connections: parts::connections(&sdk)?,
         queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
+        clock: Arc::new(SystemClock),
         patience: konstruct_service::patience::WEBSOCKET,
     });
     parts::warm(None, Some(&inbound.db));

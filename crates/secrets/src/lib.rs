@@ -3,6 +3,7 @@
 //! logged or shown.
 
 mod cipher;
+mod digest;
 mod envelope;
 mod local;
 mod none;
@@ -14,6 +15,7 @@ use konstruct_ports::{DataKeys, KeyError, SecretContext};
 use serde_json::Value;
 use zeroize::Zeroizing;
 
+pub use self::digest::fingerprint;
 pub use self::envelope::Sealed;
 pub use self::local::{LocalKeys, NoLocalKeys};
 pub use self::none::NoKeys;

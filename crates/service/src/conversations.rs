@@ -43,7 +43,7 @@ pub async fn find(
     let (membership, row) = db.begin(tenant).await?.conversation(conversation, caller.user_id).await?;
     in_tenant(caller, membership, access)?;
     let row = row.ok_or_else(|| Error::not_found("conversation"))?;
-    with_conversation(caller, membership, &row.conversation, access)?;
+    with_conversation(caller, membership, &row.conversation, row.human, access)?;
     Ok(row)
 }
 
@@ -68,8 +68,21 @@ pub async fn open(
     opened.row.ok_or_else(|| Error::not_found("agent"))
 }
 
+/// Which conversations are wanted.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Filter {
+    /// Of a tenant; `None`: of all.
+    pub tenant: Option<TenantId>,
+    /// Those that a human has (`true`), or the AI.
+    pub human: Option<bool>,
+    /// Behind this line.
+    pub cursor: Option<ListCursor>,
+    /// At most so many.
+    pub limit: u16,
+}
+
 /// A page of conversations, newest first, and whether there are more: the caller's own of a tenant; for a platform
-/// admin the tenant's, or all tenants'.
+/// admin the tenant's, or all tenants'; for a tenant admin who asks for a status, the tenant's.
 ///
 /// # Errors
 /// `forbidden`, or Postgres is away.
@@ -77,20 +90,21 @@ pub async fn list(
     db: &TenantPool,
     platform: &PlatformPool,
     caller: &Principal,
-    tenant: Option<TenantId>,
-    cursor: Option<ListCursor>,
-    limit: u16,
+    filter: Filter,
 ) -> Result<(Vec<SummaryRow>, bool), Error> {
+    let Filter { tenant, human, cursor, limit } = filter;
     let fetched = i64::from(limit) + 1;
     let mut rows = match tenant {
         Some(tenant) => {
             let all = caller.is_platform_admin();
             let tx = db.begin(tenant).await?;
-            let (membership, rows) = tx.conversations(caller.user_id, all, cursor, fetched).await?;
+            let (membership, rows) = tx.conversations(caller.user_id, all, human, cursor, fetched).await?;
             in_tenant(caller, membership, Access::Read)?;
             rows
         }
-        None if caller.is_platform_admin() => platform.conversations(caller.user_id, cursor, fetched).await?,
+        None if caller.is_platform_admin() => {
+            platform.conversations(caller.user_id, human, cursor, fetched).await?
+        }
         None => return Err(Denied::NotAMember.into()),
     };
     let more = rows.len() > usize::from(limit);
@@ -114,7 +128,7 @@ pub async fn history(
     let page = tx.history(conversation, caller.user_id, before, i64::from(limit) + 1).await?;
     in_tenant(caller, page.membership, Access::Read)?;
     let row = page.conversation.ok_or_else(|| Error::not_found("conversation"))?;
-    with_conversation(caller, page.membership, &row.conversation, Access::Read)?;
+    with_conversation(caller, page.membership, &row.conversation, row.human, Access::Read)?;
     if page.before_unknown {
         return Err(Error::not_found("message in this conversation"));
     }

@@ -10,16 +10,18 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use konstruct_domain::{InboundMessage, UserId};
-use konstruct_ports::TaskQueue;
+use konstruct_ports::{Clock, TaskQueue};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
 use konstruct_protocol::{ErrorCode, Task, TaskKind};
 
+use crate::confirm::{self, Yes, bare_answer};
 use crate::connections::{Connections, Writer};
 use crate::error::{Error, Refusal};
 use crate::failpoint::reach;
 use crate::patience::Patience;
+use crate::wake::Wake;
 
 pub(crate) use admit::not_a_member;
 pub use admit::{Admitted, Tenanted};
@@ -35,6 +37,8 @@ pub struct Inbound {
     pub connections: Connections,
     /// Wakes the agent.
     pub queue: Arc<dyn TaskQueue>,
+    /// When.
+    pub clock: Arc<dyn Clock>,
     /// How long to try while something is away.
     pub patience: Duration,
 }
@@ -81,6 +85,9 @@ impl Inbound {
         let tenanted = admit::tenanted(&self.db, received, patience).await?;
         let admitted = admit::admitted(&self.connections, tenanted, patience).await?;
         reach("inbound.admitted").await;
+        if let Some(accepted) = self.decided(&admitted, patience).await? {
+            return Ok(accepted);
+        }
         let announced = announce::announced(&self.connections, admitted).await;
         reach("inbound.announced").await;
         let unannounce = announced.undo();
@@ -99,6 +106,25 @@ impl Inbound {
             unannounce.run(&self.db, &self.connections).await;
         }
         accepted
+    }
+
+    /// On a channel where people decide by writing, a bare yes or no decides the oldest call that waits for its author,
+    /// and is no message then; nor is a copy of it.
+    async fn decided(&self, admitted: &Admitted, patience: Patience) -> Result<Option<Accepted>, Error> {
+        let Normalised { message, author } = admitted.received();
+        let (Author::Guest(_), Some(approve)) = (author, bare_answer(message.content.as_str())) else {
+            return Ok(None);
+        };
+        let wake =
+            Wake { db: self.db.clone(), queue: Arc::clone(&self.queue), clock: Arc::clone(&self.clock) };
+        let (tenant, conversation, id) = (message.tenant_id, message.thread_id, message.id);
+        if confirm::is_decision(&wake, tenant, conversation, id, patience).await? {
+            return Ok(Some(Accepted { duplicate: true }));
+        }
+        let person = &message.sender.user_id;
+        let yes = Yes { conversation, person, call_id: None, approve, message: Some(id) };
+        let decided = confirm::decide(&wake, tenant, yes, patience).await?;
+        Ok(decided.then_some(Accepted { duplicate: false }))
     }
 
     /// A copy finds its row and changes nothing.

@@ -102,7 +102,7 @@ impl Sessions<'_> {
             let (membership, row) = tx.conversation(id, caller.user_id).await?;
             in_tenant(caller, membership, Access::Write).map_err(|_| no_member(caller))?;
             let row = row.ok_or_else(|| Error::not_found("conversation"))?;
-            with_conversation(caller, membership, &row.conversation, Access::Write)?;
+            with_conversation(caller, membership, &row.conversation, row.human, Access::Write)?;
             return Ok(row);
         }
         let fresh = ConversationId(self.ids.new_id());

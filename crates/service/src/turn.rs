@@ -2,25 +2,36 @@
 //! that are due one at a time in order, journals each step, and acknowledges last. No database connection is held
 //! while the model is asked.
 
-pub mod answer;
+mod answer;
 mod asking;
 mod bill;
-pub mod context;
+mod confirm_in_channel;
+mod context;
+mod course;
 pub mod end;
+mod equipment;
+pub mod journal;
 mod left;
 pub mod progress;
 pub mod prompt;
 mod reply;
+mod round;
+mod summary;
+mod time_zone;
+pub mod toolbox;
+pub(crate) mod tools;
 
 use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_domain::{ConversationId, MessageId, TenantId};
-use konstruct_ports::{Clock, Ids, LanguageModel, TaskQueue};
+use konstruct_domain::{ConversationId, MessageId, Position, Provider, TenantId};
+use konstruct_ports::{Clock, Ids, LanguageModel, TaskQueue, ToolHost};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::lease::{Guard, LeaseTry, Leased};
-use konstruct_postgres::turns::TurnRow;
+use konstruct_postgres::turns::{Ended, TurnRow};
 use konstruct_protocol::Task;
+use time::format_description::well_known::Rfc3339;
+use time::{OffsetDateTime, UtcOffset};
 use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
@@ -28,6 +39,7 @@ use crate::connections::Connections;
 use crate::delivery::{Gate, LogWriter, Poster};
 use crate::error::Error;
 use crate::failpoint::reach;
+use crate::hand_over::OnBehalf;
 use crate::outgoing::Outgoing;
 use crate::patience::Patience;
 
@@ -47,8 +59,10 @@ const AFTER_OUTAGE: Duration = Duration::from_secs(30);
 pub struct TurnLimits {
     /// The conversation's lease (delivery.md section 3); renewed every third of it.
     pub lease: Duration,
-    /// The model of agents that name none.
+    /// The model of agents that name none, and who serves the models that are named without a provider.
     pub default_model: String,
+    /// As above.
+    pub default_provider: Provider,
     /// Messages of memory in a prompt (AGNT-03).
     pub memory_messages: usize,
     /// Tokens of a prompt, as we estimate them.
@@ -61,6 +75,16 @@ pub struct TurnLimits {
     pub deaths_max: i32,
     /// When the model never answers, a turn ends within this.
     pub model_silence: Duration,
+    /// How often the model may call tools in one turn; then it must write.
+    pub rounds_max: usize,
+    /// How long a tool may take.
+    pub tool_time: Duration,
+    /// How long a server may take to tell what it offers.
+    pub tool_list: Duration,
+    /// Most bytes of a tool's result.
+    pub tool_result_bytes: usize,
+    /// How long a call waits for a yes (AGNT-05).
+    pub confirmation: Duration,
 }
 
 impl Default for TurnLimits {
@@ -68,12 +92,18 @@ impl Default for TurnLimits {
         Self {
             lease: Duration::from_secs(30),
             default_model: String::new(),
+            default_provider: Provider::OpenAi,
             memory_messages: 40,
             prompt_tokens_max: 64_000,
             answer_tokens_max: 16_384,
             failures_max: 3,
             deaths_max: 5,
             model_silence: Duration::from_secs(90),
+            rounds_max: 12,
+            tool_time: Duration::from_secs(30),
+            tool_list: Duration::from_secs(5),
+            tool_result_bytes: 64 * 1024,
+            confirmation: Duration::from_secs(900),
         }
     }
 }
@@ -96,6 +126,8 @@ pub struct Agent {
     pub queue: Arc<dyn TaskQueue>,
     /// Who answers.
     pub model: Arc<dyn LanguageModel>,
+    /// Tools that reach outside.
+    pub tools: Arc<dyn ToolHost>,
     /// Frames' timestamps, the prompt's date.
     pub clock: Arc<dyn Clock>,
     /// Ids of answers.
@@ -137,6 +169,8 @@ pub(crate) struct Held<'a> {
     pub(crate) cancelled: Option<MessageId>,
     /// The present turn's answer on its way into a channel's thread.
     reply: Option<reply::Reply>,
+    /// Up to where the conversation's summary goes, once it was read.
+    summary_until: Option<Position>,
 }
 
 /// What became of one turn.
@@ -144,6 +178,10 @@ pub(crate) struct Held<'a> {
 pub(crate) enum Turned {
     /// It has ended and its end is in the log.
     Ended,
+    /// It waits for a person: messages behind it go on.
+    Parked,
+    /// It has ended, its end is in the log, and a human has the conversation.
+    HandedOver,
     /// Another agent, or a newer epoch: nothing more is written.
     GiveUp,
     /// It has ended, and its channel takes the end after so long.
@@ -238,7 +276,16 @@ impl Agent {
         let disposition = match gate {
             Ok(Gate::Open { cancelled, .. }) => {
                 let poster = Poster::start(self.connections.clone(), tenant, guard.conversation, holder);
-                let mut held = Held { agent: self, tenant, leased, writer, poster, cancelled, reply: None };
+                let mut held = Held {
+                    agent: self,
+                    tenant,
+                    leased,
+                    writer,
+                    poster,
+                    cancelled,
+                    reply: None,
+                    summary_until: None,
+                };
                 let worked = tokio::select! {
                     worked = held.turns(next, up_to, record.deadline) => worked,
                     lease = self.keep_lease(tenant, guard, record) => Ok(lost(lease).await),
@@ -306,7 +353,7 @@ impl Held<'_> {
             }
             needs = FURTHER_TURN_NEEDS;
             self.begin_reply(&turn).await?;
-            let turned = if turn.epoch < self.leased.guard.epoch {
+            let turned = if turn.epoch < self.leased.guard.epoch && !is_reply(&turn) {
                 self.finish_left(&turn).await?
             } else if let Some(ended) = turn.ended.clone() {
                 self.deliver(&turn, &ended).await?
@@ -314,13 +361,32 @@ impl Held<'_> {
                 self.answer(&turn).await?
             };
             match turned {
-                Turned::Ended => {}
+                Turned::Ended | Turned::HandedOver => {}
+                Turned::Parked => {
+                    next = self.next_turn(up_to).await?.map(Box::new);
+                    continue;
+                }
                 Turned::GiveUp => return Ok(Disposition::Again(Duration::ZERO)),
                 Turned::Later(wait) => return Ok(Disposition::Again(wait)),
             }
             next = self.delivered(&turn, up_to).await?.map(Box::new);
+            if turned == Turned::HandedOver {
+                // What came in between is nobody's to answer, and what is due of it is due under the new epoch.
+                let due = next.is_some();
+                return Ok(if due { Disposition::Again(Duration::ZERO) } else { Disposition::Done });
+            }
+            if next.is_none() && turned == Turned::Ended {
+                self.summarise(&turn).await;
+            }
         }
         Ok(Disposition::Done)
+    }
+
+    /// The oldest turn that is due.
+    async fn next_turn(&self, up_to: Option<MessageId>) -> Result<Option<TurnRow>, Error> {
+        let thread = self.conversation();
+        let look = || async { self.agent.db.begin(self.tenant).await?.next_turn(thread, up_to).await };
+        Patience::of(OUTAGE).retry(look).await
     }
 
     /// Notes the delivery, once everything is posted; the next turn.
@@ -339,4 +405,34 @@ impl Held<'_> {
     pub(crate) const fn conversation(&self) -> ConversationId {
         self.leased.guard.conversation
     }
+
+    /// Now, as frames tell it.
+    fn timestamp(&self) -> String {
+        timestamp(self.agent.clock.now())
+    }
+
+    fn on_behalf(&self) -> OnBehalf<'_> {
+        OnBehalf {
+            db: self.agent.db.clone(),
+            connections: self.agent.connections.clone(),
+            ids: self.agent.ids.as_ref(),
+            clock: self.agent.clock.as_ref(),
+            wake: None,
+        }
+    }
+}
+
+/// A human's reply is delivered under any epoch: nobody ends it on anybody's behalf.
+fn is_reply(turn: &TurnRow) -> bool {
+    matches!(turn.ended, Some(Ended::Reply { .. }))
+}
+
+/// RFC 3339, UTC, milliseconds.
+pub(crate) fn timestamp(at: OffsetDateTime) -> String {
+    let milliseconds = at.replace_millisecond(at.millisecond()).unwrap_or(at);
+    let text = milliseconds.to_offset(UtcOffset::UTC).format(&Rfc3339).unwrap_or_default();
+    // RFC 3339 leaves out a fraction of zero and trailing zeros; the protocol has always three digits.
+    let (seconds, fraction) =
+        text.trim_end_matches('Z').split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
+    format!("{seconds}.{fraction:0<3}Z")
 }

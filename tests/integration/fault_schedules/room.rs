@@ -9,7 +9,6 @@ use konstruct_redis::connections::Connection;
 use konstruct_service::Error;
 use konstruct_service::conversations::find;
 use konstruct_service::patience::Patience;
-use konstruct_service::reset::OnBehalf;
 use konstruct_service::stop::stop;
 use konstruct_tests::app::received;
 use konstruct_tests::client::TestClient;
@@ -167,8 +166,9 @@ impl Room {
     }
 
     pub async fn cancel(&mut self, app: &TestApp, tally: &Tally) {
-        let (db, connections, patience) = (&app.db, app.connections(), Patience::of(PATIENCE));
-        let stopping = stop(db, &connections, self.tenant.id, self.tenant.user, self.conversation, patience);
+        let (wake, connections, patience) = (app.wake(), app.connections(), Patience::of(PATIENCE));
+        let stopping =
+            stop(&wake, &connections, self.tenant.id, self.tenant.user, self.conversation, patience);
         if stopping.await.unwrap() {
             self.cancels += 1;
             tally.cancels.fetch_add(1, Relaxed);
@@ -185,8 +185,7 @@ impl Room {
         for _ in 0..20 {
             let reset = async {
                 let row = find(&app.db, &self.tenant.caller(), self.conversation, Access::Write).await?;
-                let ids = app.world.ids.as_ref();
-                OnBehalf { db: app.db.clone(), connections: app.connections(), ids }.reset(&row).await
+                app.on_behalf().reset(&row).await
             };
             match reset.await {
                 Ok(()) => return,

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use konstruct_ports::{
-    BoxFuture, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, StopReason, TokenUsage,
+    BoxFuture, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, StopReason,
+    TokenUsage, ToolCall,
 };
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
@@ -41,7 +42,8 @@ pub enum Beat {
     Pause(Duration),
     Wait(Signal),
     Usage(TokenUsage),
-    ToolCall,
+    /// Calls a tool: its id, name and arguments.
+    Call(String, String, String),
     Finish,
     Fail(ModelError),
     Hang,
@@ -64,6 +66,24 @@ impl Script {
     pub fn say(pieces: &[&str]) -> Self {
         let mut beats: Vec<Beat> = pieces.iter().map(|piece| Beat::Say((*piece).to_owned())).collect();
         beats.push(Beat::Usage(TokenUsage { prompt_tokens: 11, completion_tokens: 7, total_tokens: 18 }));
+        beats.push(Beat::Finish);
+        Self::Stream(beats)
+    }
+
+    /// Calls one tool.
+    #[must_use]
+    pub fn call(id: &str, tool: &str, arguments: &str) -> Self {
+        Self::calls(&[(id, tool, arguments)])
+    }
+
+    /// Calls tools, one after another.
+    #[must_use]
+    pub fn calls(calls: &[(&str, &str, &str)]) -> Self {
+        let call = |(id, tool, arguments): &(&str, &str, &str)| {
+            Beat::Call((*id).to_owned(), (*tool).to_owned(), (*arguments).to_owned())
+        };
+        let mut beats: Vec<Beat> = calls.iter().map(call).collect();
+        beats.push(Beat::Usage(TokenUsage { prompt_tokens: 5, completion_tokens: 3, total_tokens: 8 }));
         beats.push(Beat::Finish);
         Self::Stream(beats)
     }
@@ -148,6 +168,11 @@ impl FakeModel {
         self.scripts.lock().unwrap().extend(scripts);
     }
 
+    /// Forgets what is not said yet.
+    pub fn clear_scripts(&self) {
+        self.scripts.lock().unwrap().clear();
+    }
+
     /// What was asked, in order.
     #[must_use]
     pub fn asked(&self) -> Vec<ModelRequest> {
@@ -158,13 +183,23 @@ impl FakeModel {
     #[must_use]
     pub fn prompts(&self) -> Vec<Vec<String>> {
         let asked = self.asked.lock().unwrap();
-        asked.iter().map(|r| r.messages.iter().skip(1).map(|m| m.content.clone()).collect()).collect()
+        asked.iter().map(|r| r.messages.iter().skip(1).map(|m| text_of(m).to_owned()).collect()).collect()
     }
 
     /// Streams that nobody has dropped yet.
     #[must_use]
     pub fn streams_open(&self) -> usize {
         self.streams_open.load(Ordering::SeqCst)
+    }
+}
+
+/// What a message of a prompt says.
+#[must_use]
+pub fn text_of(message: &PromptMessage) -> &str {
+    match message {
+        PromptMessage::System(text) | PromptMessage::User(text) => text,
+        PromptMessage::Assistant { text, .. } => text,
+        PromptMessage::ToolResult { result, .. } => result,
     }
 }
 
@@ -191,7 +226,8 @@ impl LanguageModel for FakeModel {
         Box::pin(async move {
             self.asked.lock().unwrap().push(request.clone());
             let next = self.scripts.lock().unwrap().pop_front();
-            let question = request.messages.last().map(|m| m.content.as_str()).unwrap_or_default();
+            let asked = request.messages.iter().rev().find(|m| matches!(m, PromptMessage::User(_)));
+            let question = asked.map(text_of).unwrap_or_default();
             let pause = *self.echo_pause.lock().unwrap();
             match next.unwrap_or_else(|| self.by_chance(question, pause)) {
                 Script::Refuse(error) => Err(error),
@@ -238,9 +274,8 @@ impl ModelStream for Stream {
                     Some(Beat::Usage(usage)) => ModelEvent::Usage(usage),
                     Some(Beat::Finish) => ModelEvent::Finished(StopReason::End),
                     Some(Beat::Fail(error)) => return Err(error),
-                    Some(Beat::ToolCall) => {
-                        let (id, name) = ("call_1".to_owned(), "delete_everything".to_owned());
-                        ModelEvent::ToolCall { id, name, arguments: "{}".to_owned() }
+                    Some(Beat::Call(id, name, arguments)) => {
+                        ModelEvent::ToolCall(ToolCall { id, name, arguments })
                     }
                     Some(Beat::Pause(_) | Beat::Wait(_) | Beat::Hang) => continue,
                     None => return Ok(None),

@@ -57,6 +57,16 @@ impl Addresses {
     pub fn recorder(&self) -> String {
         root(self.ports.recorder())
     }
+
+    /// The demo's server of tools.
+    pub fn tickets(&self) -> String {
+        format!("{}/tickets/mcp", self.recorder())
+    }
+
+    /// What the functions may call though it is not public: host and port of that server.
+    pub fn outbound_exceptions(&self) -> String {
+        format!("127.0.0.1:{}", self.ports.recorder())
+    }
 }
 
 fn root(port: u16) -> String {

@@ -85,6 +85,10 @@ pub struct ModelChoice {
     pub base_url: Option<String>,
     /// Its key.
     pub api_key: String,
+    /// A base URL that speaks as Anthropic's does, without `/v1`; none: the development model.
+    pub anthropic_base_url: Option<String>,
+    /// Its key.
+    pub anthropic_api_key: String,
     /// Its name.
     pub name: String,
 }
@@ -130,6 +134,8 @@ impl Config {
             model: ModelChoice {
                 base_url: variable("OPENAI_BASE_URL"),
                 api_key: variable("OPENAI_API_KEY").unwrap_or_default(),
+                anthropic_base_url: variable("ANTHROPIC_BASE_URL"),
+                anthropic_api_key: variable("ANTHROPIC_API_KEY").unwrap_or_default(),
                 name: variable("LLM_MODEL").unwrap_or_else(|| "development".into()),
             },
             turn_lease_ms: number("TURN_LEASE_MS", 30_000)?,

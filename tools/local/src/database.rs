@@ -31,13 +31,15 @@ pub async fn create(postgres: &Postgres) -> Result<()> {
     psql(&postgres.admin_url("postgres"), &sql).await.map(drop)
 }
 
-/// Lets the roles that the migrations made log in, then loads the demo data.
-pub async fn fill(postgres: &Postgres) -> Result<()> {
-    let logins = ["konstruct_app", "konstruct_channels", "konstruct_platform"].map(|role| {
-        let password = postgres.password(role);
-        format!("ALTER ROLE {role} LOGIN PASSWORD '{password}';\n")
-    });
-    let sql = format!("BEGIN;\n{}{DEMO}\nCOMMIT;\n", logins.concat());
+/// Lets the roles that the migrations made log in, then loads the demo data, to which `tickets` (the URL of the demo's
+/// server of tools) is known as `:'tickets_url'`.
+pub async fn fill(postgres: &Postgres, tickets: &str) -> Result<()> {
+    let logins =
+        ["konstruct_app", "konstruct_channels", "konstruct_agent", "konstruct_platform"].map(|role| {
+            let password = postgres.password(role);
+            format!("ALTER ROLE {role} LOGIN PASSWORD '{password}';\n")
+        });
+    let sql = format!("\\set tickets_url '{tickets}'\nBEGIN;\n{}{DEMO}\nCOMMIT;\n", logins.concat());
     psql(&postgres.admin_url("konstruct"), &sql).await.map(drop)
 }
 

@@ -7,6 +7,7 @@
 //! | `/whatsapp/…/{method}` | WhatsApp's Cloud API; the method is the last part of the path ([`whatsapp`]) |
 //! | `/telegram/bot{token}/{method}` | Telegram's Bot API ([`telegram`]) |
 //! | `/_recorder/calls`, `/_recorder/script` | what came in, and what is to go wrong |
+//! | `/tickets/mcp`, `/_tickets/calls` | the demo's server of tools, and what of it ran ([`tickets`]) |
 //!
 //! Any token is taken, or none, and any room. Everything is in memory: a restart forgets the posts, too.
 
@@ -18,6 +19,7 @@ mod slack;
 mod telegram;
 #[cfg(test)]
 mod tests;
+mod tickets;
 mod whatsapp;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -90,7 +92,7 @@ impl Books {
     }
 }
 
-/// The three APIs and the recorder's own.
+/// The three APIs, the recorder's own, and the demo's server of tools.
 pub fn router() -> Router {
     Router::new()
         .route("/slack/api/{method}", any(to_slack))
@@ -99,6 +101,7 @@ pub fn router() -> Router {
         .route("/_recorder/calls", get(list))
         .route("/_recorder/script", post(arm).delete(disarm))
         .with_state(Arc::<Recorder>::default())
+        .merge(tickets::router())
 }
 
 async fn to_slack(

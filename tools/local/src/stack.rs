@@ -9,6 +9,7 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::Mutex;
 use tokio::task::JoinSet;
 
+use crate::addresses::Addresses;
 use crate::banner;
 use crate::config::Config;
 use crate::database;
@@ -101,7 +102,7 @@ async fn start(config: &Config, secrets: &Secrets, started: &Started) -> Result<
     let parts = Parts { config, wiring: &wiring, host: &host, faults: &faults, client: &client, services };
     parts.runtime_api(runtime_api, &mut tasks);
     migrate(&host, &wiring).await?;
-    database::fill(&services.postgres).await?;
+    database::fill(&services.postgres, &Addresses::of(config).tickets()).await?;
     demo_tokens::seed(&services.postgres, &demo, &secrets.key(config.database_url.as_deref())).await?;
     services.model.start().await?;
     parts.everything(listeners, &mut tasks);

@@ -35,10 +35,12 @@ use crate::{http_client, portal, recorder, schedule, token};
 pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Result<Inputs> {
     let addresses = Addresses::of(config);
     let model = config.model.base_url.clone().unwrap_or_else(|| format!("{}/v1", addresses.model()));
+    let anthropic = config.model.anthropic_base_url.clone().unwrap_or_else(|| addresses.model());
     let parameters = [
         ("StageName", STAGE.to_string()),
         ("DatabaseUrl", services.postgres.url("konstruct_app")?),
         ("ChannelsDatabaseUrl", services.postgres.url("konstruct_channels")?),
+        ("AgentDatabaseUrl", services.postgres.url("konstruct_agent")?),
         ("PlatformDatabaseUrl", services.postgres.url("konstruct_platform")?),
         ("OwnerDatabaseUrl", services.postgres.url("konstruct_owner")?),
         ("RedisUrl", services.redis.url().to_string()),
@@ -50,8 +52,11 @@ pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Re
         ("SlackRedirectUrl", format!("{}/slack/oauth/callback", addresses.http())),
         ("OpenAiBaseUrl", model),
         ("OpenAiApiKey", config.model.api_key.clone()),
+        ("AnthropicBaseUrl", anthropic),
+        ("AnthropicApiKey", config.model.anthropic_api_key.clone()),
         ("LlmModel", config.model.name.clone()),
         ("TurnLeaseMs", config.turn_lease_ms.to_string()),
+        ("OutboundExceptions", addresses.outbound_exceptions()),
         ("ManagementUrl", addresses.management()),
         ("SecretsKey", secrets.key(config.database_url.as_deref())),
         ("SecretsKmsKeyId", String::new()),

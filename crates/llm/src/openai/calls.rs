@@ -1,15 +1,18 @@
 //! Puts tool calls together from their pieces. It never runs one, nor judges its arguments.
 
-use konstruct_ports::{ModelError, ModelEvent};
+use konstruct_ports::{ModelError, ModelEvent, ToolCall};
 use serde_json::Value;
 
-use super::clean;
-use super::failure::broken;
+use crate::blocks::{BYTES_MAX, CALLS_MAX};
+use crate::clean;
+use crate::failure::broken;
 
 /// Tool calls under construction, in order of their first pieces.
 #[derive(Debug, Default)]
 pub(super) struct Calls {
     calls: Vec<Call>,
+    /// Bytes of all of them.
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -28,27 +31,35 @@ impl Calls {
     }
 
     /// Takes a piece: `{index?, id?, function: {name?, arguments?}}`.
-    pub(super) fn take(&mut self, piece: &Value) {
+    ///
+    /// # Errors
+    /// Calls that grow beyond what any model means: retryable.
+    pub(super) fn take(&mut self, piece: &Value) -> Result<(), ModelError> {
         let function = piece.get("function").unwrap_or(&Value::Null);
         let index = piece.get("index").and_then(Value::as_u64);
         let id = text_of(piece.get("id"));
         let name = text_of(function.get("name"));
-        let Some(call) = self.find(index, &id, &name) else {
-            return;
-        };
-        if call.id.is_empty() {
-            call.id = id;
-        }
-        // Later pieces may have an empty name, or none (Mistral, GLM).
-        if call.name.is_empty() {
-            call.name = name;
-        }
-        match function.get("arguments") {
-            None | Some(Value::Null) => {}
-            Some(Value::String(arguments)) => call.arguments.push_str(arguments),
+        let arguments = match function.get("arguments") {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(arguments)) => arguments.clone(),
             // Some servers send the object itself instead of its JSON.
-            Some(arguments) => call.arguments.push_str(&arguments.to_string()),
+            Some(arguments) => arguments.to_string(),
+        };
+        self.bytes += id.len() + name.len() + arguments.len();
+        if let Some(call) = self.find(index, &id, &name) {
+            if call.id.is_empty() {
+                call.id = id;
+            }
+            // Later pieces may have an empty name, or none (Mistral, GLM).
+            if call.name.is_empty() {
+                call.name = name;
+            }
+            call.arguments.push_str(&arguments);
         }
+        if self.bytes > BYTES_MAX || self.calls.len() > CALLS_MAX {
+            return Err(broken("stream has tool calls that do not end"));
+        }
+        Ok(())
     }
 
     /// The call that a piece belongs to: by index; without one by id; without either it is the last call's. A
@@ -83,7 +94,8 @@ impl Calls {
                 return Err(broken("tool call without a name"));
             }
             let id = if call.id.is_empty() { format!("call_{answer_id}_{place}") } else { call.id };
-            Ok(ModelEvent::ToolCall { id, name: call.name, arguments: clean::arguments(&call.arguments) })
+            let arguments = clean::arguments(&call.arguments);
+            Ok(ModelEvent::ToolCall(ToolCall { id, name: call.name, arguments }))
         });
         whole.collect()
     }
@@ -101,10 +113,10 @@ mod tests {
 
     fn assemble(pieces: &[Value]) -> Vec<(String, String, String)> {
         let mut calls = Calls::default();
-        pieces.iter().for_each(|piece| calls.take(piece));
+        pieces.iter().for_each(|piece| calls.take(piece).unwrap());
         let whole = calls.finish("answer").unwrap();
         let parts = whole.into_iter().map(|event| match event {
-            ModelEvent::ToolCall { id, name, arguments } => (id, name, arguments),
+            ModelEvent::ToolCall(ToolCall { id, name, arguments }) => (id, name, arguments),
             other => panic!("{other:?}"),
         });
         parts.collect()
@@ -177,7 +189,20 @@ mod tests {
     #[test]
     fn a_call_without_a_name_is_an_error() {
         let mut calls = Calls::default();
-        calls.take(&json!({"index": 0, "id": "a"}));
+        calls.take(&json!({"index": 0, "id": "a"})).unwrap();
         assert!(calls.finish("").unwrap_err().is_retryable());
+    }
+
+    #[test]
+    fn calls_without_end_are_given_up_before_they_fill_the_memory() {
+        let mut calls = Calls::default();
+        let piece =
+            json!({"index": 0, "id": "a", "function": {"name": "f", "arguments": "x".repeat(1 << 20)}});
+        assert!((0..64).any(|_| calls.take(&piece).is_err()));
+        assert!(calls.bytes <= BYTES_MAX + (1 << 21));
+        let mut calls = Calls::default();
+        let piece =
+            |index: usize| json!({"index": index, "id": index.to_string(), "function": {"name": "f"}});
+        assert_eq!((0..=CALLS_MAX).position(|index| calls.take(&piece(index)).is_err()), Some(CALLS_MAX));
     }
 }

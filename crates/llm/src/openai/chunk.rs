@@ -5,8 +5,11 @@ use konstruct_ports::{ModelError, ModelEvent, StopReason, TokenUsage};
 use serde_json::Value;
 
 use super::calls::Calls;
-use super::clean;
-use super::failure::{self, broken};
+use super::failure;
+use crate::clean;
+use crate::failure::broken;
+use crate::sse;
+use crate::stream::Decode;
 
 /// Decodes one answer.
 #[derive(Debug, Default)]
@@ -40,7 +43,8 @@ impl ChunkDecoder {
         self.done
     }
 
-    /// Takes the data of one event; returns the text in it. Everything else comes from [`Self::finish`].
+    /// Takes the data of one event; returns the text in it, and the usage where it counts anew. Everything else comes
+    /// from [`Self::finish`].
     ///
     /// # Errors
     /// An error object (its own kind decides whether another try may succeed), or what is no JSON (retryable). None
@@ -59,7 +63,7 @@ impl ChunkDecoder {
         }
     }
 
-    /// What comes at the end, in this order: tool calls, usage, the stop.
+    /// What comes at the end, in this order: tool calls, the stop.
     ///
     /// # Errors
     /// Retryable where the model had not finished, for example because the connection was cut.
@@ -74,7 +78,6 @@ impl ChunkDecoder {
             StopReason::End | StopReason::ToolCalls => (StopReason::ToolCalls, self.calls.finish(&self.id)?),
         };
         let stop = if self.refused && stop == StopReason::End { StopReason::Refused } else { stop };
-        events.extend(self.usage.map(ModelEvent::Usage));
         events.push(ModelEvent::Finished(stop));
         Ok(events)
     }
@@ -92,32 +95,36 @@ impl ChunkDecoder {
         {
             self.id = clean::text(id).into_owned();
         }
-        if let Some(usage) = chunk.get("usage").and_then(usage_of) {
-            self.usage = Some(usage);
-        }
         let mut events = Vec::new();
         let choices = chunk.get("choices").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
         let first = |choice: &&Value| choice.get("index").and_then(Value::as_u64).unwrap_or(0) == 0;
         for choice in choices.iter().filter(first) {
             // Some servers ignore `stream` and send the whole answer as one message.
             let delta = choice.get("delta").or_else(|| choice.get("message")).unwrap_or(&Value::Null);
-            self.take_delta(delta, &mut events);
+            self.take_delta(delta, &mut events)?;
             self.take_finish(choice.get("finish_reason"))?;
+        }
+        // Some servers repeat or raise the count with each chunk (xAI).
+        let usage = chunk.get("usage").and_then(usage_of).filter(|usage| self.usage != Some(*usage));
+        if let Some(usage) = usage {
+            self.usage = Some(usage);
+            events.push(ModelEvent::Usage(usage));
         }
         Ok(events)
     }
 
-    fn take_delta(&mut self, delta: &Value, events: &mut Vec<ModelEvent>) {
+    fn take_delta(&mut self, delta: &Value, events: &mut Vec<ModelEvent>) -> Result<(), ModelError> {
         push_text(delta.get("content"), events);
         let before = events.len();
         push_text(delta.get("refusal"), events);
         self.refused |= events.len() > before;
         for piece in delta.get("tool_calls").and_then(Value::as_array).map_or(&[][..], Vec::as_slice) {
-            self.calls.take(piece);
+            self.calls.take(piece)?;
         }
         if let Some(function @ Value::Object(_)) = delta.get("function_call") {
-            self.calls.take(&serde_json::json!({ "index": 0, "function": function }));
+            self.calls.take(&serde_json::json!({ "index": 0, "function": function }))?;
         }
+        Ok(())
     }
 
     fn take_finish(&mut self, reason: Option<&Value>) -> Result<(), ModelError> {
@@ -133,6 +140,26 @@ impl ChunkDecoder {
         };
         self.stop = Some(stop);
         Ok(())
+    }
+}
+
+impl Decode for ChunkDecoder {
+    type Item = sse::Event;
+
+    fn take(&mut self, event: sse::Event) -> Result<Vec<ModelEvent>, ModelError> {
+        self.push(&event.data)
+    }
+
+    fn has_stopped(&self) -> bool {
+        self.has_stopped()
+    }
+
+    fn is_done(&self) -> bool {
+        self.is_done()
+    }
+
+    fn finish(&mut self) -> Result<Vec<ModelEvent>, ModelError> {
+        self.finish()
     }
 }
 

@@ -1,24 +1,12 @@
-//! Which failures are worth another try (contracts.md 6.5). Of what a server says in an error only its type and
-//! code go on, and only if they look like such.
-
-use std::time::Duration;
+//! What chat completions servers say when they refuse (contracts.md 6.5). It never passes on a message.
 
 use http::{HeaderMap, StatusCode};
-use konstruct_http::{HttpError, Response};
+use konstruct_http::Response;
 use konstruct_ports::ModelError;
 use serde_json::Value;
 
-use super::clean;
-use super::retry_after::retry_after;
-
-/// Most bytes of an error's body that are read.
-const ERROR_BODY_MAX: usize = 64 * 1024;
-
-/// Longest time that a provider may ask us to wait; whoever asks for more will not serve this turn.
-const RETRY_AFTER_MAX: Duration = Duration::from_secs(120);
-
-/// Longest wait for an error's body: the status alone says enough.
-const ERROR_BODY_TIMEOUT: Duration = Duration::from_secs(5);
+use crate::clean;
+use crate::failure::{broken, error_body, fatal, is_passing, name, refused, words};
 
 /// A request that the server did not serve.
 #[derive(Debug)]
@@ -31,8 +19,7 @@ pub(super) struct Refusal {
 impl Refusal {
     /// Reads what the server says.
     pub(super) async fn read(response: Response) -> Self {
-        let reading = tokio::time::timeout(ERROR_BODY_TIMEOUT, response.body.collect(ERROR_BODY_MAX));
-        let body = reading.await.ok().and_then(Result::ok).unwrap_or_default();
+        let body = error_body(response.body).await;
         Self::of(response.status, &response.headers, &String::from_utf8_lossy(&body))
     }
 
@@ -44,24 +31,8 @@ impl Refusal {
             && said.code.as_deref() == Some("unsupported_parameter")
             && (error.get("param").and_then(Value::as_str) == Some("max_tokens")
                 || said.message.contains("max_completion_tokens"));
-        let reason = format!("status {}{}", status.as_u16(), said.words());
-        let error = match retry_after(headers) {
-            Some(wait) if wait > RETRY_AFTER_MAX => fatal(&format!("{reason}, asks to wait too long")),
-            wait if should_retry(status, headers, &said) => {
-                ModelError::Retryable { reason, retry_after: wait }
-            }
-            _ => fatal(&reason),
-        };
+        let error = refused(status, headers, &said.words(), is_passing(status) && !said.is_spent());
         Self { error, wants_max_completion_tokens }
-    }
-}
-
-fn should_retry(status: StatusCode, headers: &HeaderMap, said: &Said) -> bool {
-    match headers.get("x-should-retry").map(|value| value.as_bytes()) {
-        Some(b"true") => true,
-        Some(b"false") => false,
-        _ if said.is_spent() => false,
-        _ => matches!(status.as_u16(), 408 | 409 | 429 | 500..),
     }
 }
 
@@ -78,21 +49,7 @@ pub(super) fn in_stream(chunk: &Value) -> Option<ModelError> {
     if fatal_status || fatal_name || said.is_spent() {
         return Some(fatal(&reason));
     }
-    Some(ModelError::Retryable { reason, retry_after: None })
-}
-
-/// A request that got no answer, or not all of it.
-pub(super) fn of_transport(error: &HttpError) -> ModelError {
-    if error.is_retryable() { broken(&error.to_string()) } else { fatal(&error.to_string()) }
-}
-
-/// Retryable, without a wish of the provider's.
-pub(super) fn broken(reason: &str) -> ModelError {
-    ModelError::Retryable { reason: reason.to_owned(), retry_after: None }
-}
-
-fn fatal(reason: &str) -> ModelError {
-    ModelError::Fatal { reason: reason.to_owned() }
+    Some(broken(&reason))
 }
 
 /// `{"error": …}`, or vLLM's flat `{"object": "error", …}`.
@@ -120,33 +77,14 @@ impl Said {
         }
     }
 
-    /// For the log: ` (type, code)`.
     fn words(&self) -> String {
-        match (&self.kind, &self.code) {
-            (Some(kind), Some(code)) if kind != code => format!(" ({kind}, {code})"),
-            (Some(word), _) | (None, Some(word)) => format!(" ({word})"),
-            (None, None) => String::new(),
-        }
+        words(self.kind.as_deref(), self.code.as_deref())
     }
 
     /// The account has no money left: no try helps.
     fn is_spent(&self) -> bool {
         let spent = |word: &Option<String>| word.as_deref() == Some("insufficient_quota");
         spent(&self.kind) || spent(&self.code)
-    }
-}
-
-/// A type or a code, if it looks like one: anything else might repeat a prompt or a key.
-fn name(value: &Value) -> Option<String> {
-    match value {
-        Value::Number(number) => Some(number.to_string()),
-        Value::String(name) => {
-            let harmless =
-                |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || b"_.-".contains(&byte);
-            let short = (1..=48).contains(&name.len());
-            (short && name.bytes().all(harmless) && !name.starts_with("sk-")).then(|| name.clone())
-        }
-        _ => None,
     }
 }
 

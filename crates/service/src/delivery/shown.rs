@@ -25,6 +25,7 @@ pub fn ends(event: &Event, turn: MessageId) -> bool {
     match event {
         Event::Answer { in_reply_to, .. } => *in_reply_to == turn,
         Event::Failed { id, .. } => *id == turn,
+        Event::Reply { message_id, .. } => *message_id == turn,
         _ => false,
     }
 }

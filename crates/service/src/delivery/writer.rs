@@ -203,6 +203,11 @@ impl LogWriter {
         Ok(true)
     }
 
+    /// Another has written up to here.
+    pub(crate) fn saw(&mut self, last: Seq) {
+        self.identity.known = self.identity.known.max(last);
+    }
+
     /// The log's end as this writer knows it.
     #[must_use]
     pub const fn known(&self) -> Seq {

@@ -27,6 +27,12 @@ pub struct Admitted {
     pub(super) announce: bool,
 }
 
+impl Admitted {
+    pub(super) const fn received(&self) -> &Normalised {
+        &self.received
+    }
+}
+
 pub(crate) fn not_a_member() -> Error {
     Error::refused(ErrorCode::AuthFailed, "You are not a member of this tenant.")
 }

@@ -1,154 +1,143 @@
-//! Answering one message: what is asked, what follows from how the asking ended. Trying again after a failure is
-//! always under a new `message_id`. Nothing is acknowledged here.
-
-use std::time::Duration;
+//! Answering one message: what the journal says is to be done is done, one step at a time, until the answer is whole.
+//! Nothing is acknowledged here.
 
 use konstruct_domain::{MessageId, Seq};
-use konstruct_ports::{ModelError, ModelRequest};
+use konstruct_postgres::steps::Decision;
 use konstruct_postgres::turns::{TurnRow, Work};
 use konstruct_protocol::{ErrorCode, Event};
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
-use super::asking::{Asked, until_cut};
-use super::end::Shown;
-use super::prompt::{self, Remembered};
-use super::{Held, Turned};
-use crate::delivery::shown::shown;
+use super::course::{Course, Seen};
+use super::end::{End, Shown};
+use super::journal::{Journal, Todo};
+use super::round::Round;
+use super::tools::{Call, Called};
+use super::{Held, OUTAGE, Turned};
 use crate::error::Error;
-use crate::failpoint::reach;
 use crate::patience::Patience;
 
 impl Held<'_> {
     pub(super) async fn answer(&mut self, turn: &TurnRow) -> Result<Turned, Error> {
         let Some(question) = turn.question.clone() else {
-            return self.fail(turn, ErrorCode::AgentFailed).await;
+            return self.fail(turn, ErrorCode::AgentFailed, false).await;
         };
         if !turn.agent.is_active {
-            return self.fail(turn, ErrorCode::AgentUnavailable).await;
+            return self.fail(turn, ErrorCode::AgentUnavailable, false).await;
         }
-        let shown_before = self.shown_before(turn).await?;
-        if self.cancelled == Some(turn.id) {
-            let (id, text) =
-                shown_before.unwrap_or_else(|| (MessageId(self.agent.ids.new_id()), String::new()));
-            return self.end_stopped(turn, id, text, None).await;
-        }
-        if let Some((void, _)) = shown_before
-            && self.discard(void).await? == Shown::GiveUp
-        {
+        let mut course = self.course(turn, question).await?;
+        if self.show_last_result(&mut course).await? == Called::GiveUp {
             return Ok(Turned::GiveUp);
         }
-        if turn.failures >= self.agent.limits.failures_max || turn.deaths >= self.agent.limits.deaths_max {
-            return self.fail(turn, ErrorCode::AgentFailed).await;
-        }
-        let memory = self.memory(turn).await?;
-        self.ask_until_answered(turn, memory, question).await
-    }
-
-    /// Asks until the model answers, or its failures are too many, or it was silent for too long.
-    async fn ask_until_answered(
-        &mut self,
-        turn: &TurnRow,
-        memory: Vec<Remembered>,
-        question: String,
-    ) -> Result<Turned, Error> {
-        let limits = self.agent.limits.clone();
-        let model = turn.agent.model.clone().unwrap_or(limits.default_model);
-        let today = self.agent.clock.now().date();
-        let messages = prompt::build(&turn.agent, today, &memory, &question, limits.prompt_tokens_max);
-        let request = ModelRequest { model, messages, tokens_max: limits.answer_tokens_max };
-        // Silence counts from the last sign of life: a model that wrote for minutes was not silent.
-        let mut heard = Instant::now();
         loop {
-            let Some(mut asking) = self.begin(turn, &request).await? else {
-                return Ok(Turned::GiveUp);
-            };
-            let silence = limits.model_silence.saturating_sub(heard.elapsed());
-            let failure = match self.ask(turn, &request, &mut asking, silence).await? {
-                Asked::GiveUp => {
-                    self.bill(turn, &request, &asking).await?;
-                    return Ok(Turned::GiveUp);
-                }
-                Asked::Whole => {
-                    let remembered = (question, Some(asking.progress.shown.clone()));
-                    let turned = self.end_whole(turn, &request, asking).await?;
-                    self.remember(turn, memory, remembered).await;
-                    return Ok(turned);
-                }
-                Asked::Stopped => {
-                    let usage = self.usage(turn, &request, &asking);
-                    let text = asking.progress.shown.clone();
-                    let remembered = (question, Some(text.clone()));
-                    let turned = self.end_stopped(turn, asking.answer_id, text, Some(usage)).await?;
-                    self.remember(turn, memory, remembered).await;
-                    return Ok(turned);
-                }
-                Asked::Failed(failure) => failure,
-            };
-            tracing::warn!(error = %failure, turn_id = %turn.id, "the model failed");
-            self.bill(turn, &request, &asking).await?;
-            reach("answer.billed").await;
-            if asking.first_seq.is_some() && self.discard(asking.answer_id).await? == Shown::GiveUp {
-                return Ok(Turned::GiveUp);
+            let todo = course.journal.next();
+            // What waits or was interrupted is closed before a stop ends the turn: each call has its result.
+            let closes = matches!(todo, Todo::Decided(..) | Todo::Interrupted(..));
+            if !closes && self.is_stopped(turn, &course).await {
+                return self.stop_here(turn, course).await;
             }
-            let count =
-                || async { self.agent.db.begin(self.tenant).await?.count_failure(self.work(turn)).await };
-            let counted = Patience::of(super::OUTAGE).retry(count).await?;
-            reach("answer.failure_counted").await;
-            let Some(failures) = counted else {
-                return Ok(Turned::GiveUp);
-            };
-            let pause = pause_after(&failure, failures);
-            if asking.first_seq.is_some() {
-                heard = Instant::now();
-            }
-            let over = heard.elapsed().saturating_add(pause) >= limits.model_silence;
-            if !failure.is_retryable() || failures >= limits.failures_max || over {
-                return self.fail(turn, ErrorCode::AgentFailed).await;
-            }
-            match self.pause(turn, pause).await {
-                Some(Asked::GiveUp) => return Ok(Turned::GiveUp),
-                Some(_) => {
-                    let id = MessageId(self.agent.ids.new_id());
-                    return self.end_stopped(turn, id, String::new(), None).await;
+            let called = match todo {
+                Todo::Ask(number) => match self.round(turn, &mut course, number).await? {
+                    Round::Called => continue,
+                    Round::Answered(request, asking) => {
+                        return self.end_whole(turn, course, &request, *asking).await;
+                    }
+                    Round::Cut(request, asking) => {
+                        return self.end_stopped(turn, course, &request, *asking).await;
+                    }
+                    Round::Stopped => return self.stop_here(turn, course).await,
+                    Round::Ended(turned) => return Ok(turned),
+                },
+                Todo::Begin(number, call) => {
+                    self.begin_call(&mut course, Call { turn, number, call: &call }).await?
                 }
-                None => {}
+                Todo::Interrupted(number, call) => {
+                    self.interrupted(&mut course, Call { turn, number, call: &call }).await?
+                }
+                Todo::Wait(_, call, expires_at) => {
+                    self.wait_for_decision(turn, &mut course, &call, &expires_at).await?
+                }
+                Todo::Decided(number, call, hash, decision) => {
+                    course.waited = true;
+                    let at = Call { turn, number, call: &call };
+                    let called = self.carry_out(&mut course, at, &hash, decision).await?;
+                    if called == Called::Answered && decision == Decision::Cancelled {
+                        return self.stop_here(turn, course).await;
+                    }
+                    called
+                }
+                // The last answer called nothing, so its turn has ended with it.
+                Todo::End => return Err(Error::Bug("a turn has its answer and no end".to_owned())),
+            };
+            match called {
+                Called::Answered => {}
+                Called::Waits => return Ok(Turned::Parked),
+                Called::GiveUp => return Ok(Turned::GiveUp),
             }
         }
     }
 
-    /// Waits before the next try; how the answer was cut off meanwhile, if it was.
-    async fn pause(&self, turn: &TurnRow, pause: Duration) -> Option<Asked> {
-        let mut signals = self.poster.signals();
-        tokio::select! {
-            () = sleep(pause) => None,
-            cut = until_cut(&mut signals, turn.id, self.leased.guard.epoch) => Some(cut),
+    /// What there is of a turn: nothing, or what whoever died left.
+    async fn course(&mut self, turn: &TurnRow, question: String) -> Result<Course, Error> {
+        let (said, kit) = tokio::try_join!(self.memory(turn), self.agent.equipment(self.tenant, turn))?;
+        self.summary_until = Some(kit.summary_until);
+        let mut course = Course {
+            question,
+            said,
+            kit,
+            journal: Journal::default(),
+            answer_id: None,
+            first_seq: None,
+            seen: Seen::default(),
+            failures: turn.failures,
+            heard: Instant::now(),
+            waited: false,
+        };
+        let Some(answer_id) = turn.answer_id else { return Ok(course) };
+        self.read_journal(turn, &mut course).await?;
+        let (redis, thread) = (&self.agent.connections.redis, self.conversation());
+        let read = || redis.frames_after(self.tenant, thread, Seq(0), usize::MAX >> 1);
+        let log = Patience::of(OUTAGE).retry(read).await?;
+        course.seen = Seen::read(&log, answer_id);
+        course.waited = course.journal.rounds() > 0;
+        // What is journaled is shown under this id, whole: then the answer goes on under it.
+        if course.journal.rounds() > 0 && course.seen.pieces.as_ref() == Some(&course.journal.text()) {
+            course.answer_id = Some(answer_id);
+            course.first_seq = course.seen.first_piece;
         }
+        Ok(course)
+    }
+
+    /// Whether a person stopped this answer. Behind a step the mark itself is read: the signal is up to 100 ms old.
+    async fn is_stopped(&self, turn: &TurnRow, course: &Course) -> bool {
+        if self.cancelled == Some(turn.id) || course.journal.rounds() == 0 {
+            return self.cancelled == Some(turn.id);
+        }
+        let redis = &self.agent.connections.redis;
+        match redis.cancelled(self.tenant, self.conversation()).await {
+            Ok(cancelled) => cancelled == Some(turn.id),
+            // The log's gate still looks.
+            Err(_) => false,
+        }
+    }
+
+    /// Ends a stopped turn between two steps: what the log has of the answer is the answer.
+    async fn stop_here(&mut self, turn: &TurnRow, course: Course) -> Result<Turned, Error> {
+        let known = course.answer_id.or(turn.answer_id.filter(|_| course.seen.pieces.is_some()));
+        let text = match (course.answer_id, &course.seen.pieces) {
+            (Some(_), _) => course.journal.text(),
+            (None, Some(pieces)) => pieces.clone(),
+            (None, None) => String::new(),
+        };
+        let id = known.unwrap_or_else(|| MessageId(self.agent.ids.new_id()));
+        let end = End { id, text, stopped: true, step: course.journal.last_step(), usage: None };
+        self.end(turn, course, end).await
     }
 
     pub(super) const fn work(&self, turn: &TurnRow) -> Work {
         Work { guard: self.leased.guard, turn: turn.id }
     }
 
-    /// The last asking's answer and what the log has shown of it; `None`: nothing, or it was voided.
-    async fn shown_before(&self, turn: &TurnRow) -> Result<Option<(MessageId, String)>, Error> {
-        let Some(answer) = turn.answer_id else {
-            return Ok(None);
-        };
-        let (redis, thread) = (&self.agent.connections.redis, self.conversation());
-        let read = || redis.frames_after(self.tenant, thread, Seq(0), usize::MAX >> 1);
-        let log = Patience::of(super::OUTAGE).retry(read).await?;
-        Ok(shown(&log, answer).filter(|text| !text.is_empty()).map(|text| (answer, text)))
-    }
-
-    async fn discard(&mut self, message_id: MessageId) -> Result<Shown, Error> {
+    pub(super) async fn discard(&mut self, message_id: MessageId) -> Result<Shown, Error> {
         self.show(vec![Event::Discard { message_id }], None, None).await
-    }
-}
-
-fn pause_after(failure: &ModelError, failures: i32) -> Duration {
-    let backoff = Duration::from_millis(500) * 2_u32.saturating_pow(u32::try_from(failures - 1).unwrap_or(0));
-    match failure {
-        ModelError::Retryable { retry_after: Some(asked), .. } => backoff.max(*asked),
-        _ => backoff,
     }
 }

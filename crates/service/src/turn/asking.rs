@@ -4,71 +4,125 @@
 use std::time::Duration;
 
 use konstruct_domain::{Epoch, MessageId, Seq};
-use konstruct_ports::{ModelError, ModelRequest, ModelStream};
+use konstruct_ports::{ModelError, ModelRequest, ModelStream, StopReason};
+use konstruct_postgres::steps::{ModelStep, ModelStepTry};
 use konstruct_postgres::turns::TurnRow;
 use konstruct_protocol::Event;
 use konstruct_protocol::event::pieces;
-use time::format_description::well_known::Rfc3339;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep, sleep_until};
 
-use super::Held;
+use super::course::Course;
 use super::end::Shown;
 use super::progress::{Next, PIECE_EVERY, Progress};
+use super::round::{asked, glue_of};
+use super::{Held, OUTAGE, prompt};
 use crate::delivery::poster::Signals;
 use crate::error::Error;
 use crate::failpoint::reach;
 use crate::patience::Patience;
 
-/// The one step of an answer without tools.
-pub(super) const STEP: i32 = 0;
+/// A budget that leaves an answer fewer tokens than this is spent.
+const ANSWER_TOKENS_MIN: i64 = 64;
 
-/// One asking of the model.
+/// One asking of a model.
 pub(super) struct Asking {
     pub(super) answer_id: MessageId,
+    /// The step it is for, and the how-manieth it is of this step.
+    pub(super) step: i32,
     pub(super) number: i32,
     pub(super) model: String,
     pub(super) began: Instant,
+    /// Whether the model may have been at work for it.
+    pub(super) reached: bool,
+    /// What the answer's steps before it wrote.
+    pub(super) before: String,
     /// First `seq` of the answer, once a piece was shown.
     pub(super) first_seq: Option<Seq>,
     pub(super) progress: Progress,
 }
 
+/// What came of beginning to ask.
+pub(super) enum Begun {
+    Yes(Box<Asking>),
+    BudgetSpent,
+    Stopped,
+    GiveUp,
+}
+
 /// How an asking ended.
 pub(super) enum Asked {
-    Whole,
+    Whole(StopReason),
     Stopped,
     Failed(ModelError),
     GiveUp,
 }
 
 impl Held<'_> {
-    /// Journals that the model is about to be asked, under a new answer id. `None`: fenced off.
+    /// Journals that a model is about to be asked; what is left of an asking before it is voided first, and the
+    /// journal's text is shown again under a new id.
     pub(super) async fn begin(
         &mut self,
         turn: &TurnRow,
-        request: &ModelRequest,
-    ) -> Result<Option<Asking>, Error> {
-        let answer_id = MessageId(self.agent.ids.new_id());
-        let work = self.work(turn);
-        let begin = || async {
-            let tx = self.agent.db.begin(self.tenant).await?;
-            tx.begin_model_step(work, STEP, answer_id, &request.model, turn.deaths).await
-        };
-        let number = Patience::of(super::OUTAGE).retry(begin).await?;
-        reach("asking.begun").await;
-        let asked = Event::ModelCall { model: request.model.clone(), timestamp: self.timestamp() };
-        if number.is_some() && self.show(vec![asked], None, None).await? == Shown::GiveUp {
-            return Ok(None);
+        course: &mut Course,
+        request: &mut ModelRequest,
+        step: i32,
+    ) -> Result<Begun, Error> {
+        if course.answer_id.is_none()
+            && let Some(void) = course.shown_id(turn)
+        {
+            if self.discard(void).await? == Shown::GiveUp {
+                return Ok(Begun::GiveUp);
+            }
+            course.seen.pieces = None;
         }
-        Ok(number.map(|number| Asking {
+        let answer_id = course.answer_id.unwrap_or_else(|| MessageId(self.agent.ids.new_id()));
+        let prompt_tokens = prompt::size(&request.messages, &request.tools);
+        let step_row = ModelStep {
+            number: step,
             answer_id,
+            model: &request.route.model,
+            prompt_tokens: i64::try_from(prompt_tokens).unwrap_or(i64::MAX),
+            tokens_max: self.agent.limits.answer_tokens_max.into(),
+            tokens_min: ANSWER_TOKENS_MIN,
+            deaths: turn.deaths,
+        };
+        let work = self.work(turn);
+        let begin =
+            || async { self.agent.db.begin(self.tenant).await?.begin_model_step(work, step_row).await };
+        let number = match Patience::of(OUTAGE).retry(begin).await? {
+            ModelStepTry::Begun { asking, tokens_max } => {
+                request.tokens_max = u32::try_from(tokens_max).unwrap_or(request.tokens_max);
+                asking
+            }
+            ModelStepTry::BudgetSpent => return Ok(Begun::BudgetSpent),
+            ModelStepTry::Fenced => return Ok(Begun::GiveUp),
+        };
+        reach("asking.begun").await;
+        course.journal.note(asked(step, number));
+        let event = Event::ModelCall { model: request.route.model.clone(), timestamp: self.timestamp() };
+        if self.show(vec![event], None, course.first_seq).await? == Shown::GiveUp {
+            return Ok(Begun::GiveUp);
+        }
+        if course.answer_id.is_none() {
+            match self.show_journaled(turn, course, answer_id).await? {
+                Shown::From(_) => {}
+                Shown::Stopped => return Ok(Begun::Stopped),
+                Shown::GiveUp => return Ok(Begun::GiveUp),
+            }
+            course.answer_id = Some(answer_id);
+        }
+        Ok(Begun::Yes(Box::new(Asking {
+            answer_id,
+            step,
             number,
-            model: request.model.clone(),
+            model: request.route.model.clone(),
             began: Instant::now(),
-            first_seq: None,
-            progress: Progress::default(),
-        }))
+            reached: false,
+            before: course.journal.text(),
+            first_seq: course.first_seq,
+            progress: Progress { glue: glue_of(course), ..Progress::default() },
+        })))
     }
 
     /// Asks once and shows what comes. Dropping the stream hangs up.
@@ -82,12 +136,14 @@ impl Held<'_> {
         let mut signals = self.poster.signals();
         let epoch = self.leased.guard.epoch;
         let agent = self.agent;
+        asking.reached = true;
         let stream = tokio::select! {
             stream = agent.model.ask(request) => stream,
             cut = until_cut(&mut signals, turn.id, epoch) => return Ok(cut),
             () = sleep(silence) => return Ok(Asked::Failed(silent())),
         };
         reach("asking.asked").await;
+        asking.reached = stream.is_ok();
         match stream {
             Ok(stream) => self.read(turn, stream, asking, silence).await,
             Err(failure) => Ok(Asked::Failed(failure)),
@@ -106,7 +162,7 @@ impl Held<'_> {
         let mut show_at: Option<Instant> = None;
         let mut last_shown = Instant::now();
         loop {
-            let nothing_yet = asking.progress.shown.is_empty();
+            let nothing_yet = asking.progress.shown.is_empty() && asking.progress.calls.is_empty();
             let silent_until = asking.began + silence;
             let event = tokio::select! {
                 biased;
@@ -118,13 +174,12 @@ impl Held<'_> {
             let next = match event {
                 None => Next::ShowNow,
                 Some(Ok(Some(event))) => asking.progress.absorb(event),
-                Some(Ok(None)) => return Ok(Asked::Whole),
+                Some(Ok(None)) => return Ok(Asked::Whole(StopReason::End)),
                 Some(Err(failure)) => return Ok(Asked::Failed(failure)),
             };
-            let done = matches!(next, Next::Done(_));
+            let done = if let Next::Done(reason) = next { Some(reason) } else { None };
             reach("asking.heard").await;
             match next {
-                Next::Unoffered => return Ok(Asked::Failed(unoffered())),
                 Next::ShowSoon if show_at.is_none() => show_at = Some(last_shown + PIECE_EVERY),
                 Next::ShowNow | Next::Done(_) => {
                     show_at = None;
@@ -136,14 +191,14 @@ impl Held<'_> {
                 }
                 Next::ShowSoon | Next::ReadOn => {}
             }
-            if done {
-                return Ok(Asked::Whole);
+            if let Some(reason) = done {
+                return Ok(Asked::Whole(reason));
             }
         }
     }
 
     /// Logs what is pending as pieces. A cancel mark refuses them: that is the cut.
-    async fn show_pending(&mut self, turn: &TurnRow, asking: &mut Asking) -> Result<Shown, Error> {
+    pub(super) async fn show_pending(&mut self, turn: &TurnRow, asking: &mut Asking) -> Result<Shown, Error> {
         let message_id = asking.answer_id;
         let events: Vec<Event> = pieces(&asking.progress.pending)
             .map(|text| Event::Piece { message_id, text: text.to_owned() })
@@ -155,20 +210,9 @@ impl Held<'_> {
         if let Shown::From(first) = shown {
             asking.first_seq.get_or_insert(first);
             asking.progress.pending_shown();
-            self.show_reply(&asking.progress.shown);
+            self.show_reply(&(asking.before.clone() + &asking.progress.shown));
         }
         Ok(shown)
-    }
-
-    /// RFC 3339, UTC, milliseconds.
-    pub(super) fn timestamp(&self) -> String {
-        let now = self.agent.clock.now();
-        let milliseconds = now.replace_millisecond(now.millisecond()).unwrap_or(now);
-        let text = milliseconds.format(&Rfc3339).unwrap_or_default();
-        // RFC 3339 leaves out a fraction of zero and trailing zeros; the protocol has always three digits.
-        let (seconds, fraction) =
-            text.trim_end_matches('Z').split_once('.').unwrap_or((text.trim_end_matches('Z'), ""));
-        format!("{seconds}.{fraction:0<3}Z")
     }
 }
 
@@ -179,9 +223,10 @@ pub(super) async fn until_cut(
     epoch: Epoch,
 ) -> Asked {
     let superseded = |signals: &Signals| signals.epoch.is_some_and(|now| now > epoch);
-    match signals.wait_for(|s| superseded(s) || s.cancelled == Some(message)).await {
-        Ok(signals) if superseded(&signals) => Asked::GiveUp,
-        Ok(_) => Asked::Stopped,
+    let signalled = signals.wait_for(|s| superseded(s) || s.cancelled == Some(message)).await;
+    match signalled.map(|signals| superseded(&signals)) {
+        Ok(true) => Asked::GiveUp,
+        Ok(false) => Asked::Stopped,
         // The poster is gone, and with it who looks: the log's gate still does.
         Err(_) => std::future::pending().await,
     }
@@ -189,8 +234,4 @@ pub(super) async fn until_cut(
 
 fn silent() -> ModelError {
     ModelError::Retryable { reason: "the model was silent for too long".to_owned(), retry_after: None }
-}
-
-fn unoffered() -> ModelError {
-    ModelError::Fatal { reason: "the model asked for a tool that it was not offered".to_owned() }
 }

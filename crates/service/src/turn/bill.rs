@@ -1,53 +1,91 @@
 //! What an asking used, booked per turn, step and asking: once, whatever comes again.
 
-use konstruct_ports::ModelRequest;
+use konstruct_ports::{ModelRequest, TokenUsage};
 use konstruct_postgres::turns::TurnRow;
 use konstruct_postgres::usage::Usage;
 
-use super::Held;
-use super::asking::{Asking, STEP};
+use super::asking::Asking;
+use super::course::Course;
 use super::progress::estimated_tokens;
+use super::{Held, OUTAGE, prompt};
 use crate::error::Error;
 use crate::patience::Patience;
 
 impl Held<'_> {
-    /// Books what a failed asking used.
+    /// Books what an asking used that is not the turn's last word; one that never reached the model used nothing.
     pub(super) async fn bill(
         &self,
         turn: &TurnRow,
         request: &ModelRequest,
         asking: &Asking,
     ) -> Result<(), Error> {
-        if asking.progress.usage.is_none() && asking.progress.shown.is_empty() {
+        if !asking.reached {
             return Ok(());
         }
         let usage = self.usage(turn, request, asking);
-        let book = || async { self.agent.db.begin(self.tenant).await?.record_usage(turn.id, &usage).await };
-        Patience::of(super::OUTAGE).retry(book).await
+        self.book(turn, &usage).await
+    }
+
+    /// Books an asking that died with its invocation: what it used is not known but for what it showed.
+    pub(super) async fn bill_the_dead(
+        &self,
+        turn: &TurnRow,
+        course: &Course,
+        request: &ModelRequest,
+    ) -> Result<(), Error> {
+        let Some((step, asking)) = course.journal.unsettled() else { return Ok(()) };
+        let shown = course.seen.pieces.as_deref().unwrap_or_default();
+        let written = shown.strip_prefix(course.journal.text().as_str()).unwrap_or(shown);
+        let tokens = estimate(request, written);
+        let usage = self.row(turn, request, Used { step, asking, tokens, estimated: true });
+        self.book(turn, &usage).await
+    }
+
+    async fn book(&self, turn: &TurnRow, usage: &Usage) -> Result<(), Error> {
+        let book = || async { self.agent.db.begin(self.tenant).await?.record_usage(turn.id, usage).await };
+        Patience::of(OUTAGE).retry(book).await
     }
 
     /// The provider's count, else our estimate.
     pub(super) fn usage(&self, turn: &TurnRow, request: &ModelRequest, asking: &Asking) -> Usage {
-        let estimate = || {
-            let prompt: usize = request.messages.iter().map(|m| estimated_tokens(&m.content)).sum();
-            let completion = estimated_tokens(&asking.progress.shown);
-            (prompt as i64, completion as i64, (prompt + completion) as i64)
-        };
-        let counted = asking
-            .progress
-            .usage
-            .map(|u| (i64::from(u.prompt_tokens), i64::from(u.completion_tokens), i64::from(u.total_tokens)));
-        let (prompt_tokens, completion_tokens, total_tokens) = counted.unwrap_or_else(estimate);
+        let counted = asking.progress.usage;
+        let tokens = counted.unwrap_or_else(|| estimate(request, &asking.progress.shown));
+        let estimated = counted.is_none();
+        self.row(turn, request, Used { step: asking.step, asking: asking.number, tokens, estimated })
+    }
+
+    /// The bill's line.
+    pub(super) fn row(&self, turn: &TurnRow, request: &ModelRequest, used: Used) -> Usage {
+        let Used { step, asking, tokens, estimated } = used;
         Usage {
             id: self.agent.ids.new_id(),
             agent: turn.agent.id,
-            step: STEP,
-            asking: asking.number,
-            model: asking.model.clone(),
-            prompt_tokens,
-            completion_tokens,
-            total_tokens,
-            estimated: counted.is_none(),
+            step,
+            asking,
+            model: request.route.model.clone(),
+            prompt_tokens: tokens.prompt_tokens.into(),
+            completion_tokens: tokens.completion_tokens.into(),
+            total_tokens: tokens.total_tokens.into(),
+            estimated,
         }
     }
+}
+
+/// What an asking used.
+#[derive(Clone, Copy)]
+pub(super) struct Used {
+    pub(super) step: i32,
+    pub(super) asking: i32,
+    pub(super) tokens: TokenUsage,
+    /// Nobody counted: ours.
+    pub(super) estimated: bool,
+}
+
+/// What a call is worth in tokens where nobody counted.
+pub(super) fn estimate(request: &ModelRequest, written: &str) -> TokenUsage {
+    let tokens = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    let prompt_tokens = tokens(prompt::size(&request.messages, &request.tools));
+    let completion_tokens = tokens(estimated_tokens(written));
+    let total_tokens = prompt_tokens.saturating_add(completion_tokens);
+    TokenUsage { prompt_tokens, completion_tokens, total_tokens }
 }

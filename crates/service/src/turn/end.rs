@@ -10,8 +10,9 @@ use konstruct_protocol::{ErrorCode, Event};
 use konstruct_redis::frame_log::Append;
 use serde_json::json;
 
-use super::asking::{Asking, STEP};
-use super::{Held, Turned};
+use super::asking::Asking;
+use super::course::Course;
+use super::{Held, OUTAGE, Turned};
 use crate::delivery::Write;
 use crate::delivery::shown::ends;
 use crate::error::Error;
@@ -33,17 +34,24 @@ pub fn final_event(turn: MessageId, ended: &Ended) -> Option<Event> {
             let code = ErrorCode::parse(code).unwrap_or(ErrorCode::AgentFailed);
             Some(Event::Failed { code, error: sentence(code).to_owned(), id: turn })
         }
+        Ended::Reply { text } => Some(Event::Reply { message_id: turn, text: frameable(text) }),
         Ended::Silent => None,
     }
 }
 
+/// How a turn ends with an answer.
+pub(super) struct End {
+    pub(super) id: MessageId,
+    pub(super) text: String,
+    pub(super) stopped: bool,
+    /// The step under way.
+    pub(super) step: i32,
+    pub(super) usage: Option<Usage>,
+}
+
 impl Held<'_> {
-    pub(super) async fn end_whole(
-        &mut self,
-        turn: &TurnRow,
-        request: &ModelRequest,
-        asking: Asking,
-    ) -> Result<Turned, Error> {
+    /// The model is done.
+    pub(super) async fn show_model_response(&mut self, asking: &Asking) -> Result<Shown, Error> {
         let counted = asking.progress.usage;
         let answered = Event::ModelResponse {
             model: asking.model.clone(),
@@ -55,59 +63,100 @@ impl Held<'_> {
             duration_ms: u64::try_from(asking.began.elapsed().as_millis()).ok(),
             timestamp: self.timestamp(),
         };
-        if self.show(vec![answered], None, asking.first_seq).await? == Shown::GiveUp {
-            self.bill(turn, request, &asking).await?;
-            return Ok(Turned::GiveUp);
-        }
-        let usage = self.usage(turn, request, &asking);
-        self.end(turn, asking.answer_id, asking.progress.shown, false, Some(usage)).await
+        self.show(vec![answered], None, asking.first_seq).await
     }
 
+    /// Ends a turn whose answer is whole.
+    pub(super) async fn end_whole(
+        &mut self,
+        turn: &TurnRow,
+        course: Course,
+        request: &ModelRequest,
+        asking: Asking,
+    ) -> Result<Turned, Error> {
+        let usage = self.usage(turn, request, &asking);
+        let text = asking.before + &asking.progress.shown;
+        let end = End { id: asking.answer_id, text, stopped: false, step: asking.step, usage: Some(usage) };
+        self.end(turn, course, end).await
+    }
+
+    /// Ends a turn that a person stopped in mid-asking, with what was shown of it.
     pub(super) async fn end_stopped(
         &mut self,
         turn: &TurnRow,
-        id: MessageId,
-        text: String,
-        usage: Option<Usage>,
+        course: Course,
+        request: &ModelRequest,
+        asking: Asking,
     ) -> Result<Turned, Error> {
-        self.end(turn, id, text, true, usage).await
+        let usage = asking.reached.then(|| self.usage(turn, request, &asking));
+        let text = asking.before + &asking.progress.shown;
+        let end = End { id: asking.answer_id, text, stopped: true, step: asking.step, usage };
+        self.end(turn, course, end).await
     }
 
-    /// Stores the answer, then shows its end.
-    async fn end(
-        &mut self,
-        turn: &TurnRow,
-        id: MessageId,
-        text: String,
-        stopped: bool,
-        usage: Option<Usage>,
-    ) -> Result<Turned, Error> {
-        let work = self.work(turn);
-        let answer =
-            AnswerToStore { id, text: &text, stopped, step: STEP, step_result: json!({ "answer_id": id }) };
-        let end = || async {
-            self.agent.db.begin(self.tenant).await?.end_with_answer(work, &answer, usage.as_ref()).await
+    /// Stores the answer, then shows its end. Where its tools asked for a human, a human has the conversation then.
+    pub(super) async fn end(&mut self, turn: &TurnRow, course: Course, end: End) -> Result<Turned, Error> {
+        let (work, to_human) = (self.work(turn), course.journal.escalates());
+        let answer = AnswerToStore {
+            id: end.id,
+            text: &end.text,
+            stopped: end.stopped,
+            step: end.step,
+            step_result: json!({ "answer_id": end.id }),
+            to_human,
         };
-        let ended = Patience::of(super::OUTAGE).retry(end).await?;
+        let store = || async {
+            self.agent.db.begin(self.tenant).await?.end_with_answer(work, &answer, end.usage.as_ref()).await
+        };
+        let ended = Patience::of(OUTAGE).retry(store).await?;
         reach("end.stored").await;
         if !ended {
             return Ok(Turned::GiveUp);
         }
-        self.announce_end(turn, &Ended::Answer { id, text, stopped }).await
+        let End { id, text, stopped, .. } = end;
+        let turned = self.announce_end(turn, &Ended::Answer { id, text: text.clone(), stopped }).await?;
+        self.remember(turn, course, text).await;
+        self.hand_over_after(turn, turned, to_human).await
     }
 
-    /// Ends a turn with an error.
-    pub(super) async fn fail(&mut self, turn: &TurnRow, code: ErrorCode) -> Result<Turned, Error> {
-        let work = self.work(turn);
+    /// Ends a turn with an error, and hands the conversation to a human if that is wanted.
+    pub(super) async fn fail(
+        &mut self,
+        turn: &TurnRow,
+        code: ErrorCode,
+        to_human: bool,
+    ) -> Result<Turned, Error> {
+        let (work, deaths) = (self.work(turn), turn.deaths);
         let end = || async {
-            self.agent.db.begin(self.tenant).await?.end_with_error(work, code.as_str(), turn.deaths).await
+            self.agent
+                .db
+                .begin(self.tenant)
+                .await?
+                .end_with_error(work, code.as_str(), deaths, to_human)
+                .await
         };
-        let ended = Patience::of(super::OUTAGE).retry(end).await?;
+        let ended = Patience::of(OUTAGE).retry(end).await?;
         reach("end.failed").await;
         if !ended {
             return Ok(Turned::GiveUp);
         }
-        self.announce_end(turn, &Ended::Error(code.as_str().to_owned())).await
+        let turned = self.announce_end(turn, &Ended::Error(code.as_str().to_owned())).await?;
+        self.hand_over_after(turn, turned, to_human).await
+    }
+
+    /// What follows the end of a turn with which a human got the conversation.
+    async fn hand_over_after(
+        &mut self,
+        turn: &TurnRow,
+        turned: Turned,
+        to_human: bool,
+    ) -> Result<Turned, Error> {
+        if !to_human || turned != Turned::Ended {
+            return Ok(turned);
+        }
+        self.on_behalf().settle(self.tenant, self.conversation(), Some(turn.id)).await?;
+        reach("end.handed_over").await;
+        Ok(Turned::HandedOver)
     }
 
     /// Delivers a turn that had ended before: leaves out what the log has already.
@@ -115,7 +164,7 @@ impl Held<'_> {
         let thread = self.conversation();
         let redis = self.agent.connections.redis.clone();
         let read = || redis.frames_after(self.tenant, thread, Seq(0), usize::MAX >> 1);
-        let log = Patience::of(super::OUTAGE).retry(read).await?;
+        let log = Patience::of(OUTAGE).retry(read).await?;
         // Whoever was to get an end whose pieces are lost may have got it with the log that is gone: all are told of
         // the gap.
         if log.iter().any(|(_, event)| ends(event, turn.id)) || pieces_are_lost(ended, &log) {

@@ -6,22 +6,22 @@ use konstruct_postgres::turns::TurnRow;
 
 use super::{Held, Turned};
 use crate::error::Error;
-use crate::reset::{KnownLog, OnBehalf};
+use crate::hand_over::KnownLog;
 
 impl Held<'_> {
-    pub(super) async fn finish_left(&self, turn: &TurnRow) -> Result<Turned, Error> {
-        let on_behalf = OnBehalf {
-            db: self.agent.db.clone(),
-            connections: self.agent.connections.clone(),
-            ids: self.agent.ids.as_ref(),
-        };
+    pub(super) async fn finish_left(&mut self, turn: &TurnRow) -> Result<Turned, Error> {
         let log = KnownLog {
             generation: self.leased.generation,
             epoch: self.leased.guard.epoch,
             last_seq: self.writer.known(),
         };
         let left = LeftTurn { id: turn.id, answer_id: turn.answer_id, ended: turn.ended.clone() };
-        let delivered = on_behalf.finish(self.tenant, self.conversation(), log, &left).await?;
-        Ok(if delivered { Turned::Ended } else { Turned::GiveUp })
+        let (tenant, conversation) = (self.tenant, self.conversation());
+        let ended = self.on_behalf().end_left(tenant, conversation, log, &left).await?;
+        let Some((ended, last)) = ended else { return Ok(Turned::GiveUp) };
+        self.writer.saw(last);
+        // Whoever raised the epoch may have died before it told people.
+        self.on_behalf().settle(tenant, conversation, Some(turn.id)).await?;
+        self.end_reply(turn, &ended).await
     }
 }

@@ -3,18 +3,22 @@
 
 use std::time::Duration;
 
-use konstruct_ports::{ModelEvent, StopReason, TokenUsage};
+use konstruct_ports::{ModelEvent, StopReason, TokenUsage, ToolCall};
 
 /// Pieces after the first are appended at most so often (delivery.md section 4).
 pub const PIECE_EVERY: Duration = Duration::from_millis(20);
 
-/// An answer under way.
+/// One asking's part of an answer, under way.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Progress {
+    /// What stands between what was written before and the first word.
+    pub glue: &'static str,
     /// What was shown.
     pub shown: String,
     /// What is to be shown next.
     pub pending: String,
+    /// The tools it called, in order.
+    pub calls: Vec<ToolCall>,
     /// What the provider counted.
     pub usage: Option<TokenUsage>,
 }
@@ -30,8 +34,6 @@ pub enum Next {
     ReadOn,
     /// The model is done.
     Done(StopReason),
-    /// The model asked for a tool that it was not offered.
-    Unoffered,
 }
 
 impl Progress {
@@ -39,6 +41,9 @@ impl Progress {
     pub fn absorb(&mut self, event: ModelEvent) -> Next {
         match event {
             ModelEvent::Text(text) => {
+                if self.shown.is_empty() && self.pending.is_empty() && !text.is_empty() {
+                    self.pending.push_str(self.glue);
+                }
                 self.pending.push_str(&text);
                 if self.pending.is_empty() {
                     Next::ReadOn
@@ -52,7 +57,10 @@ impl Progress {
                 self.usage = Some(usage);
                 Next::ReadOn
             }
-            ModelEvent::ToolCall { .. } => Next::Unoffered,
+            ModelEvent::ToolCall(call) => {
+                self.calls.push(call);
+                Next::ReadOn
+            }
             ModelEvent::Finished(reason) => Next::Done(reason),
         }
     }
@@ -62,6 +70,12 @@ impl Progress {
         self.shown.push_str(&self.pending);
         self.pending.clear();
     }
+}
+
+/// What stands between two parts of an answer that a tool call divides: a blank line, unless one ends with a line.
+#[must_use]
+pub fn glue(before: &str) -> &'static str {
+    if before.is_empty() || before.ends_with('\n') { "" } else { "\n\n" }
 }
 
 /// What a text is worth in tokens when nobody counted: four bytes each, at least one.

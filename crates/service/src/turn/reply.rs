@@ -129,6 +129,14 @@ impl Held<'_> {
         Ok(())
     }
 
+    /// The answer on its way, with nobody showing it any more.
+    pub(super) async fn take_reply(&mut self) -> Result<Option<Box<dyn ChannelReply>>, Error> {
+        let Some(Reply { text, mut showing, .. }) = self.reply.take() else { return Ok(None) };
+        drop(text);
+        let reply = (&mut showing.0).await;
+        reply.map(Some).map_err(|error| Error::Bug(format!("the reply's task died: {error}")))
+    }
+
     /// Hands on the answer so far.
     pub(super) fn show_reply(&self, text: &str) {
         if let Some(reply) = &self.reply {
@@ -148,6 +156,7 @@ impl Held<'_> {
             Ended::Answer { text, stopped, .. } => {
                 reply.end(Final::Answer { text, stopped: *stopped }, END_PATIENCE).await
             }
+            Ended::Reply { text } => reply.end(Final::Answer { text, stopped: false }, END_PATIENCE).await,
             Ended::Error(code) => {
                 let code = ErrorCode::parse(code).unwrap_or(ErrorCode::AgentFailed);
                 reply.end(Final::Sentence(sentence(code)), END_PATIENCE).await

@@ -12,7 +12,7 @@ pub struct Asked {
     pub messages: Vec<Value>,
     /// Whether the answer is to be streamed.
     pub stream: bool,
-    /// Whether the stream is to end with the usage.
+    /// Whether the stream is to tell the usage.
     pub usage: bool,
 }
 

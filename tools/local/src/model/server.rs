@@ -3,6 +3,7 @@
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use axum::Router;
 use axum::body::Body;
@@ -10,7 +11,7 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use bytes::Bytes;
-use futures_util::stream;
+use futures_util::{StreamExt, stream};
 use http::StatusCode;
 use http::header::CONTENT_TYPE;
 use serde_json::json;
@@ -20,8 +21,10 @@ use crate::error::{Context, Error, Result};
 use crate::server::{listen, serve};
 
 use super::answer::{Answer, decide};
+use super::anthropic;
 use super::calls::{Call, Calls};
-use super::completion::{Head, tool_call};
+use super::completion::Head;
+use super::dialect::Dialect;
 use super::directive::ErrorKind;
 use super::pieces::Pieces;
 use super::request::Asked;
@@ -103,6 +106,7 @@ fn host(
 pub fn router(calls: Arc<Calls>) -> Router {
     Router::new()
         .route("/v1/chat/completions", post(complete))
+        .route("/v1/messages", post(message))
         .route("/v1/models", get(models))
         .route("/_model/calls", get(list).delete(clear))
         .layer(DefaultBodyLimit::max(64 * 1024 * 1024))
@@ -126,34 +130,45 @@ async fn models() -> Response {
 }
 
 async fn complete(State(calls): State<Arc<Calls>>, body: Bytes) -> Response {
-    let Some(asked) = Asked::read(&body) else {
-        return refusal(400);
-    };
-    let mut call = Call::arrived(&calls, &asked);
-    let head = Head::new(&asked.model, asked.usage);
-    match decide(&asked, &calls) {
+    match Asked::read(&body) {
+        Some(asked) => answer(&calls, &asked, Dialect::OpenAi(Head::new(&asked.model, asked.usage))).await,
+        None => refusal(&Dialect::OpenAi(Head::new("", false)), 400),
+    }
+}
+
+async fn message(State(calls): State<Arc<Calls>>, body: Bytes) -> Response {
+    match Asked::read_anthropic(&body) {
+        Some(asked) => answer(&calls, &asked, Dialect::Anthropic(anthropic::Head::new(&asked.model))).await,
+        None => refusal(&Dialect::Anthropic(anthropic::Head::new("")), 400),
+    }
+}
+
+async fn answer(calls: &Arc<Calls>, asked: &Asked, dialect: Dialect) -> Response {
+    let mut call = Call::arrived(calls, asked);
+    match decide(asked, calls) {
         Answer::Error(ErrorKind::Status(status)) => {
             call.refused();
-            refusal(status)
+            refusal(&dialect, status)
         }
-        Answer::Error(kind) => broken(kind, head, call),
+        Answer::Error(kind) => broken(kind, dialect, call),
         Answer::Text(pieces, pause) if asked.stream => {
-            event_stream(Body::from_stream(events::text(head, call, pieces, pause, Ending::Whole)))
+            event_stream(Body::from_stream(events::text(dialect, call, pieces, pause, Ending::Whole)))
         }
         Answer::Tool { name, arguments } if asked.stream => {
-            let events = events::tool(&head, &mut call, &name, &arguments);
+            let events = dialect.tool(&mut call, &name, &arguments);
+            call.finished();
             event_stream(Body::from_stream(stream::iter(events.into_iter().map(Ok::<_, Error>))))
         }
         Answer::Text(pieces, pause) => {
             tokio::time::sleep(pause).await;
             let text = collect(pieces, &mut call).await;
-            whole(&head, call, &json!({"role": "assistant", "content": text}), "stop")
+            call.finished();
+            axum::Json(dialect.whole_text(&call, &text)).into_response()
         }
         Answer::Tool { name, arguments } => {
             call.completion_tokens = arguments.split_whitespace().count() as u64 + 1;
-            let message =
-                json!({"role": "assistant", "content": null, "tool_calls": [tool_call(&name, &arguments)]});
-            whole(&head, call, &message, "tool_calls")
+            call.finished();
+            axum::Json(dialect.whole_tool(&call, &name, &arguments)).into_response()
         }
     }
 }
@@ -171,47 +186,38 @@ async fn collect(mut pieces: Pieces, call: &mut Call) -> String {
     }
 }
 
-fn whole(head: &Head, mut call: Call, message: &serde_json::Value, finish: &str) -> Response {
-    call.finished();
-    axum::Json(head.whole(message, finish, call.prompt_tokens, call.completion_tokens)).into_response()
-}
-
-fn broken(kind: ErrorKind, head: Head, mut call: Call) -> Response {
+/// A stream that begins as any other and goes wrong.
+fn broken(kind: ErrorKind, dialect: Dialect, mut call: Call) -> Response {
+    let begin = dialect.begin(&call);
     match kind {
         ErrorKind::Midstream => {
             let pieces = Pieces::text("This answer will never be told to its end, and that is on purpose.");
-            event_stream(Body::from_stream(events::text(
-                head,
-                call,
-                pieces,
-                std::time::Duration::ZERO,
-                Ending::Cut,
-            )))
+            event_stream(Body::from_stream(events::text(dialect, call, pieces, Duration::ZERO, Ending::Cut)))
         }
         ErrorKind::Hang => {
-            // The headers go out, then nothing: the call ends when the client hangs up.
+            // Then nothing: the call ends when the client hangs up.
             let forever = stream::once(async move {
                 let _call = call;
                 std::future::pending::<std::result::Result<Bytes, Error>>().await
             });
-            event_stream(Body::from_stream(forever))
+            event_stream(Body::from_stream(stream::iter([Ok(begin)]).chain(forever)))
         }
         ErrorKind::Garbage | ErrorKind::Status(_) => {
             call.failed();
-            event_stream(Body::from(Bytes::from_static(b"\x00\xff<<<garbage>>>\xfe{not: json\r\n\x80\x81")))
+            event_stream(Body::from([&begin, GARBAGE].concat()))
         }
     }
 }
+
+const GARBAGE: &[u8] = b"\x00\xff<<<garbage>>>\xfe{not: json\r\n\x80\x81";
 
 fn event_stream(body: Body) -> Response {
     ([(CONTENT_TYPE, "text/event-stream")], body).into_response()
 }
 
-fn refusal(status: u16) -> Response {
+fn refusal(dialect: &Dialect, status: u16) -> Response {
     let status = StatusCode::from_u16(status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-    let kind = if status.is_client_error() { "invalid_request_error" } else { "server_error" };
-    let body = json!({"error": {"message": "refused on purpose", "type": kind, "param": null, "code": null}});
-    let mut response = (status, axum::Json(body)).into_response();
+    let mut response = (status, axum::Json(dialect.refusal(status))).into_response();
     if status == StatusCode::TOO_MANY_REQUESTS {
         response.headers_mut().insert("retry-after", http::HeaderValue::from_static("1"));
     }

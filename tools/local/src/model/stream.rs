@@ -7,13 +7,13 @@ use std::time::Duration;
 use bytes::Bytes;
 use futures_util::Stream;
 use futures_util::stream::unfold;
-use serde_json::json;
+use tokio::task::yield_now;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::error::Error;
 
 use super::calls::Call;
-use super::completion::{DONE, Head, tool_call};
+use super::dialect::Dialect;
 use super::pieces::Pieces;
 
 /// Pieces sent before a midstream failure.
@@ -29,9 +29,10 @@ pub enum Ending {
 }
 
 struct State {
-    head: Head,
+    dialect: Dialect,
     call: Call,
     pieces: Pieces,
+    has_begun: bool,
     pause: Option<Duration>,
     started: Option<Instant>,
     ending: Ending,
@@ -42,16 +43,17 @@ struct State {
 
 /// The events of a text.
 pub fn text(
-    head: Head,
+    dialect: Dialect,
     call: Call,
     pieces: Pieces,
     pause: Duration,
     ending: Ending,
 ) -> impl Stream<Item = Result<Bytes, Error>> {
     let state = State {
-        head,
+        dialect,
         call,
         pieces,
+        has_begun: false,
         pause: (!pause.is_zero()).then_some(pause),
         started: None,
         ending,
@@ -72,14 +74,18 @@ impl State {
         if self.over {
             return None;
         }
+        if !self.has_begun {
+            // At once, whatever comes then: whoever asked knows that it is being worked on.
+            self.has_begun = true;
+            return Some(Ok(self.dialect.begin(&self.call)));
+        }
         if let Some(pause) = self.pause.take() {
             sleep(pause).await;
         }
-        let Some(started) = self.started else {
-            self.started = Some(Instant::now());
-            return Some(Ok(self.head.chunk(&json!({"role": "assistant", "content": ""}), None)));
-        };
+        let started = *self.started.get_or_insert_with(Instant::now);
         if self.ending == Ending::Cut && self.pieces.given() == BEFORE_THE_CUT {
+            // What is listed as told must have gone out: the server flushes where the stream has it wait.
+            yield_now().await;
             self.over = true;
             self.call.failed();
             return Some(Err(Error::new("cut on purpose")));
@@ -90,39 +96,14 @@ impl State {
         match self.pieces.next() {
             Some(piece) => {
                 self.call.completion_tokens += 1;
-                Some(Ok(self.head.chunk(&json!({"content": piece}), None)))
+                Some(Ok(self.dialect.piece(&self.call, &piece)))
             }
             None => {
                 self.over = true;
-                self.ready = end(&self.head, &self.call, "stop");
+                self.ready = self.dialect.end(&self.call).into();
                 self.call.finished();
                 self.ready.pop_front().map(Ok)
             }
         }
     }
-}
-
-/// The events of a tool call.
-pub fn tool(head: &Head, call: &mut Call, name: &str, arguments: &str) -> Vec<Bytes> {
-    let mut first = tool_call(name, "");
-    if let Some(members) = first.as_object_mut() {
-        members.insert("index".into(), 0.into());
-    }
-    let mut events =
-        vec![head.chunk(&json!({"role": "assistant", "content": null, "tool_calls": [first]}), None)];
-    for piece in Pieces::text(arguments) {
-        let part = json!({"index": 0, "function": {"arguments": piece}});
-        events.push(head.chunk(&json!({"tool_calls": [part]}), None));
-    }
-    call.completion_tokens = events.len() as u64;
-    events.extend(end(head, call, "tool_calls"));
-    call.finished();
-    events
-}
-
-fn end(head: &Head, call: &Call, finish: &str) -> VecDeque<Bytes> {
-    let mut events = VecDeque::from([head.chunk(&json!({}), Some(finish))]);
-    events.extend(head.usage(call.prompt_tokens, call.completion_tokens));
-    events.push_back(DONE);
-    events
 }

@@ -1,4 +1,6 @@
-//! The model over real sockets.
+//! The model over real sockets. Its other wire is tested in `anthropic`.
+
+mod anthropic;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -110,5 +112,76 @@ async fn a_client_that_hangs_up_is_noticed() {
         }
         assert_eq!(calls.as_json()[0]["outcome"], "cut", "{text}");
         calls.clear();
+    }
+}
+
+/// What arrives until `enough` of it has; an end or a cut ends it, too.
+async fn arriving(body: &mut hyper::body::Incoming, enough: impl Fn(&str) -> bool) -> String {
+    let mut bytes = Vec::new();
+    while !enough(&String::from_utf8_lossy(&bytes)) {
+        let frame = tokio::time::timeout(Duration::from_secs(20), body.frame()).await.unwrap();
+        let Some(Ok(frame)) = frame else { break };
+        bytes.extend_from_slice(frame.data_ref().unwrap());
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+fn begun(text: &str) -> Value {
+    serde_json::from_str(text.split("\n\n").next().unwrap().strip_prefix("data: ").unwrap()).unwrap()
+}
+
+#[tokio::test]
+async fn every_stream_begins_at_once_with_the_role_and_the_tokens_of_the_prompt() {
+    let (port, calls) = start().await;
+    for text in ["/slow 600000", "/error hang", "/error garbage", "/tokens 1000 0.001"] {
+        let mut body = send(port, json!([{"role": "user", "content": text}]), true).await.into_body();
+        let first = begun(&arriving(&mut body, |text| text.contains("\n\n")).await);
+        assert_eq!(first["choices"][0]["delta"]["role"], "assistant", "{text}");
+        let usage = json!({"prompt_tokens": text.split(' ').count(), "completion_tokens": 0,
+            "total_tokens": text.split(' ').count()});
+        assert_eq!(first["usage"], usage, "{text}");
+    }
+    let mut garbage =
+        send(port, json!([{"role": "user", "content": "/error garbage"}]), true).await.into_body();
+    assert!(arriving(&mut garbage, |_| false).await.contains("<<<garbage>>>"));
+    let listed = calls.as_json();
+    let garbage = listed.as_array().unwrap().iter().find(|call| call["outcome"] == "failed").unwrap();
+    assert_eq!((&garbage["prompt_tokens"], &garbage["completion_tokens"]), (&json!(2), &json!(0)));
+}
+
+#[tokio::test]
+async fn every_chunk_tells_the_usage_so_far_where_it_is_asked_for() {
+    let (port, calls) = start().await;
+    let told = |text: &str| -> Vec<u64> {
+        let tokens = |chunk: Value| chunk["usage"]["completion_tokens"].as_u64();
+        chunks(text).into_iter().map(tokens).collect::<Option<_>>().unwrap()
+    };
+    let text = ask(port, "/tokens 3 0").await.1;
+    assert_eq!(told(&text), [0, 1, 2, 3, 3, 3]);
+    assert_eq!(chunks(&text).last().unwrap()["choices"], json!([]));
+    assert_eq!(told(&ask(port, "/tool find a b").await.1), [1, 2, 3, 3, 3]);
+    assert_eq!(calls.as_json()[1]["completion_tokens"], 3);
+    let body = json!({"stream": true, "messages": [{"role": "user", "content": "/tokens 3 0"}]});
+    let request = http::Request::post(format!("http://127.0.0.1:{port}/v1/chat/completions"));
+    let response = client().request(request.body(Body::from(body.to_string())).unwrap()).await.unwrap();
+    let bytes = response.into_body().collect().await.unwrap().to_bytes();
+    let plain = chunks(std::str::from_utf8(&bytes).unwrap());
+    assert_eq!(plain.len(), 5);
+    assert!(plain.iter().all(|chunk| chunk.get("usage").is_none()));
+}
+
+#[tokio::test]
+async fn what_is_listed_of_a_stream_that_is_cut_in_the_middle_was_sent() {
+    let (port, calls) = start().await;
+    for _ in 0..50 {
+        let messages = json!([{"role": "user", "content": "/error midstream"}]);
+        let mut body = send(port, messages, true).await.into_body();
+        let text = arriving(&mut body, |_| false).await;
+        let last = text.trim_end().rsplit("data: ").next().unwrap();
+        let last: Value = serde_json::from_str(last).unwrap();
+        assert_eq!(last["usage"]["completion_tokens"], 3);
+    }
+    for call in calls.as_json().as_array().unwrap() {
+        assert_eq!((&call["completion_tokens"], &call["outcome"]), (&json!(3), &json!("failed")));
     }
 }

@@ -1,5 +1,7 @@
 //! Statuses and bodies of refusals, and what is made of them.
 
+use std::time::Duration;
+
 use http::{HeaderName, HeaderValue};
 
 use super::*;
@@ -82,11 +84,4 @@ fn other_unsupported_parameters_are_not_taken_for_it() {
     assert!(!refusal(400, &[], "").wants_max_completion_tokens);
     let body = r#"{"error":{"message":"","param":"max_tokens","code":"integer_above_max_value"}}"#;
     assert!(!refusal(400, &[], body).wants_max_completion_tokens);
-}
-
-#[test]
-fn connections_that_break_are_worth_another_try_and_addresses_of_ours_are_not() {
-    let broken = HttpError::Broken { host: "h".to_owned(), cause: "connection reset".to_owned() };
-    assert!(of_transport(&broken).is_retryable());
-    assert!(!of_transport(&HttpError::Address("not https")).is_retryable());
 }

@@ -88,7 +88,7 @@ async fn the_list_knows_the_channels_and_nothing_else() {
     assert_eq!(get("/_recorder/calls").await.2.as_array().unwrap().len(), 1);
     assert_eq!(get("/_recorder/calls?channel=fax").await.0, 400);
     assert_eq!(get("/_recorder/calls?kanal=slack").await.0, 400);
-    assert_eq!(get("/_tickets/calls").await.0, 404);
+    assert_eq!(get("/_recorder/others").await.0, 404);
 }
 
 /// Sends a request's bytes and hangs up.

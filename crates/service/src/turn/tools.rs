@@ -1,0 +1,454 @@
+//! A turn's tool calls: journaled, shown, run at most once, answered. A call that asks a person first parks the turn;
+//! what the person decided is read from the journal, never from what the model says.
+
+use std::time::Duration;
+
+use konstruct_domain::Channel;
+use konstruct_ports::ToolCall;
+use konstruct_postgres::memory::Found;
+use konstruct_postgres::steps::{Decision, Parked, ToolBegins, ToolStep, ToolStepTry};
+use konstruct_postgres::turns::TurnRow;
+use konstruct_protocol::Event;
+use konstruct_protocol::frame::frameable;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use super::course::Course;
+use super::end::Shown;
+use super::journal::{CallState, NOT_RUN, Step, ToolRequest, ToolResult};
+use super::time_zone::time_in;
+use super::toolbox::{Confirmation, Runner, Tool, Verdict, arguments, arguments_hash};
+use super::{Held, OUTAGE, timestamp};
+use crate::error::Error;
+use crate::failpoint::reach;
+use crate::patience::Patience;
+
+/// What stands for the result of a call that nobody can know of.
+pub(crate) const INTERRUPTED: &str = "interrupted: it is not known whether the tool ran";
+/// What stands for the result of a call that a person refused.
+pub(crate) const DENIED: &str = "not run: denied";
+const EXPIRED: &str = "not run: expired";
+/// Most messages that a search tells of, and most characters of each.
+const FOUND_MAX: i64 = 20;
+const FOUND_CHARACTERS: usize = 500;
+
+/// A call in its place.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Call<'a> {
+    pub(super) turn: &'a TurnRow,
+    /// The step's number.
+    pub(super) number: i32,
+    pub(super) call: &'a ToolCall,
+}
+
+/// What came of a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Called {
+    /// It has its result: the turn goes on.
+    Answered,
+    /// It waits for a person.
+    Waits,
+    /// Another agent, or a newer epoch.
+    GiveUp,
+}
+
+impl Held<'_> {
+    /// Begins a call: runs it, asks a person, or does not run it.
+    pub(super) async fn begin_call(&mut self, course: &mut Course, at: Call<'_>) -> Result<Called, Error> {
+        let Call { turn, number, call } = at;
+        let toolbox = course.kit.toolbox.clone();
+        let check = |schema: &Map<String, Value>, arguments: &Map<String, Value>| {
+            self.agent.tools.check(schema, arguments)
+        };
+        match toolbox.judge(call, check) {
+            Verdict::NotRun(why, _) => {
+                let result = ToolResult { result: why, duration_ms: 0 };
+                self.answer_unrun(course, at, result).await
+            }
+            Verdict::Run(tool, arguments, Confirmation::NotNeeded) => {
+                match self.journal_call(at, ToolBegins::Running).await? {
+                    ToolStepTry::Inserted(_) => {}
+                    ToolStepTry::WasThere | ToolStepTry::Fenced => return Ok(Called::GiveUp),
+                }
+                course.journal.note_call(number, call, CallState::Begun);
+                reach("tool.begun").await;
+                if self.show_call(course, call).await? == Shown::GiveUp {
+                    return Ok(Called::GiveUp);
+                }
+                self.run_call(course, at, tool, &arguments).await
+            }
+            Verdict::Run(tool, arguments, Confirmation::Needed) => {
+                let hash = arguments_hash(&tool.spec.name, &arguments);
+                let person = self.person(turn);
+                let begins = ToolBegins::Waiting {
+                    person: &person,
+                    arguments_hash: &hash,
+                    seconds: self.agent.limits.confirmation.as_secs_f64(),
+                };
+                let ToolStepTry::Inserted(Some(expires_at)) = self.journal_call(at, begins).await? else {
+                    return Ok(Called::GiveUp);
+                };
+                let expires_at = timestamp(expires_at);
+                let state = CallState::Waiting {
+                    arguments_hash: hash,
+                    expires_at: expires_at.clone(),
+                    decision: None,
+                };
+                course.journal.note_call(number, call, state);
+                reach("tool.waits").await;
+                self.wait_for_decision(turn, course, call, &expires_at).await
+            }
+        }
+    }
+
+    /// Who may decide this turn's calls: the person who wrote.
+    fn person(&self, turn: &TurnRow) -> String {
+        match turn.channel {
+            Channel::Web => self.leased.user_id.map(|user| user.to_string()).unwrap_or_default(),
+            _ => turn.channel_metadata.get("user_id").cloned().unwrap_or_default(),
+        }
+    }
+
+    /// Asks the person and parks the turn. [`Called::Answered`]: somebody decided meanwhile.
+    pub(super) async fn wait_for_decision(
+        &mut self,
+        turn: &TurnRow,
+        course: &mut Course,
+        call: &ToolCall,
+        expires_at: &str,
+    ) -> Result<Called, Error> {
+        if self.show_call(course, call).await? == Shown::GiveUp {
+            return Ok(Called::GiveUp);
+        }
+        if course.seen.confirms.insert(call.id.clone()) {
+            let event = Event::ToolConfirm {
+                tool_call_id: call.id.clone(),
+                tool_name: call.name.clone(),
+                arguments: shown_arguments(call),
+                expires_at: expires_at.to_owned(),
+            };
+            if self.show(vec![event], None, course.first_seq).await? == Shown::GiveUp {
+                return Ok(Called::GiveUp);
+            }
+        }
+        reach("tool.asked").await;
+        let (redis, thread) = (&self.agent.connections.redis, self.conversation());
+        if let Err(error) = redis.point_to_call(self.tenant, thread, &call.id).await {
+            tracing::warn!(%error, "a call that waits is not pointed to");
+        }
+        self.ask_in_channel(turn, course, call).await?;
+        let last = self.writer.known();
+        self.poster.posted_to(last).await;
+        let work = self.work(turn);
+        let park = || async { self.agent.db.begin(self.tenant).await?.park(work, last).await };
+        let parked = Patience::of(OUTAGE).retry(park).await?;
+        reach("tool.parked").await;
+        match parked {
+            Parked::Yes => Ok(Called::Waits),
+            Parked::Fenced => Ok(Called::GiveUp),
+            // Its channel's journal went on without us: the next invocation begins with what is there.
+            Parked::Decided if turn.channel != Channel::Web => Ok(Called::GiveUp),
+            Parked::Decided => {
+                self.read_journal(turn, course).await?;
+                Ok(Called::Answered)
+            }
+        }
+    }
+
+    /// Does what a person decided. What is run is what was asked about: its arguments, and still granted.
+    pub(super) async fn carry_out(
+        &mut self,
+        course: &mut Course,
+        at: Call<'_>,
+        hash: &str,
+        decision: Decision,
+    ) -> Result<Called, Error> {
+        let Call { turn, number, call } = at;
+        let (redis, thread) = (&self.agent.connections.redis, self.conversation());
+        if let Err(error) = redis.forget_call(self.tenant, thread, &call.id).await {
+            tracing::warn!(%error, "a call that waits no longer is still pointed to");
+        }
+        let toolbox = course.kit.toolbox.clone();
+        let check = |schema: &Map<String, Value>, arguments: &Map<String, Value>| {
+            self.agent.tools.check(schema, arguments)
+        };
+        let not_run = match (decision, toolbox.judge(call, check)) {
+            (Decision::Approved, Verdict::Run(tool, arguments, _)) => {
+                if arguments_hash(&tool.spec.name, &arguments) == hash {
+                    let claim = || async {
+                        self.agent.db.begin(self.tenant).await?.claim_tool_step(self.work(turn), number).await
+                    };
+                    if !Patience::of(OUTAGE).retry(claim).await? {
+                        return Ok(Called::GiveUp);
+                    }
+                    course.journal.note_call(number, call, CallState::Begun);
+                    reach("tool.claimed").await;
+                    return self.run_call(course, at, tool, &arguments).await;
+                }
+                format!("{NOT_RUN}invalid arguments: they are not those that were agreed to")
+            }
+            (Decision::Approved, Verdict::NotRun(why, _)) => why,
+            (Decision::Denied | Decision::Cancelled, _) => DENIED.to_owned(),
+            (Decision::Expired, _) => EXPIRED.to_owned(),
+        };
+        let result = ToolResult { result: not_run, duration_ms: 0 };
+        self.finish_call(course, at, result).await
+    }
+
+    /// A call that whoever died had begun: it is never run again.
+    pub(super) async fn interrupted(&mut self, course: &mut Course, at: Call<'_>) -> Result<Called, Error> {
+        if self.show_call(course, at.call).await? == Shown::GiveUp {
+            return Ok(Called::GiveUp);
+        }
+        let result = ToolResult { result: INTERRUPTED.to_owned(), duration_ms: 0 };
+        self.finish_call(course, at, result).await
+    }
+
+    /// Journals and shows a call that is not run.
+    async fn answer_unrun(
+        &mut self,
+        course: &mut Course,
+        at: Call<'_>,
+        result: ToolResult,
+    ) -> Result<Called, Error> {
+        let Call { number, call, .. } = at;
+        let json = serde_json::to_value(&result).unwrap_or_default();
+        match self.journal_call(at, ToolBegins::Done(&json)).await? {
+            ToolStepTry::Inserted(_) => {}
+            ToolStepTry::WasThere | ToolStepTry::Fenced => return Ok(Called::GiveUp),
+        }
+        course.journal.note_call(number, call, CallState::Done(result.result.clone()));
+        reach("tool.refused").await;
+        if self.show_call(course, call).await? == Shown::GiveUp {
+            return Ok(Called::GiveUp);
+        }
+        self.show_result(course, call, &result).await
+    }
+
+    async fn journal_call(&self, at: Call<'_>, begins: ToolBegins<'_>) -> Result<ToolStepTry, Error> {
+        let Call { turn, number, call } = at;
+        let request = ToolRequest { tool: call.name.clone(), arguments: call.arguments.clone() };
+        let request = serde_json::to_value(&request).unwrap_or_default();
+        let step = ToolStep { number, call_id: &call.id, request: &request, begins };
+        let work = self.work(turn);
+        let journal = || async { self.agent.db.begin(self.tenant).await?.begin_tool_step(work, step).await };
+        Patience::of(OUTAGE).retry(journal).await
+    }
+
+    /// Runs a call that is journaled as begun, journals its result, and shows it. A stop waits for it: what runs is not
+    /// cut off.
+    async fn run_call(
+        &mut self,
+        course: &mut Course,
+        at: Call<'_>,
+        tool: &Tool,
+        arguments: &Map<String, Value>,
+    ) -> Result<Called, Error> {
+        let began = Instant::now();
+        let limit = self.agent.limits.tool_time;
+        let ran = tokio::time::timeout(limit, self.run(at.turn, course, tool, arguments, limit)).await;
+        let text = ran.unwrap_or_else(|_| "timed out".to_owned());
+        reach("tool.ran").await;
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let result = ToolResult { result: bounded(text, self.agent.limits.tool_result_bytes), duration_ms };
+        self.finish_call(course, at, result).await
+    }
+
+    async fn finish_call(
+        &mut self,
+        course: &mut Course,
+        at: Call<'_>,
+        result: ToolResult,
+    ) -> Result<Called, Error> {
+        let Call { turn, number, call } = at;
+        let work = self.work(turn);
+        let json = serde_json::to_value(&result).unwrap_or_default();
+        let finish =
+            || async { self.agent.db.begin(self.tenant).await?.finish_tool_step(work, number, &json).await };
+        if !Patience::of(OUTAGE).retry(finish).await? {
+            return Ok(Called::GiveUp);
+        }
+        course.journal.note_call(number, call, CallState::Done(result.result.clone()));
+        reach("tool.finished").await;
+        self.show_result(course, call, &result).await
+    }
+
+    /// `tool_call`, once.
+    async fn show_call(&mut self, course: &mut Course, call: &ToolCall) -> Result<Shown, Error> {
+        if !course.seen.calls.insert(call.id.clone()) {
+            return Ok(Shown::From(self.writer.known()));
+        }
+        let event = Event::ToolCall {
+            tool_call_id: call.id.clone(),
+            tool_name: call.name.clone(),
+            arguments: shown_arguments(call),
+            timestamp: self.timestamp(),
+        };
+        self.show(vec![event], None, course.first_seq).await
+    }
+
+    /// `tool_result`, once.
+    pub(super) async fn show_result(
+        &mut self,
+        course: &mut Course,
+        call: &ToolCall,
+        result: &ToolResult,
+    ) -> Result<Called, Error> {
+        if !course.seen.results.insert(call.id.clone()) {
+            return Ok(Called::Answered);
+        }
+        let event = Event::ToolResult {
+            tool_call_id: call.id.clone(),
+            tool_name: call.name.clone(),
+            result: frameable(&result.result),
+            duration_ms: result.duration_ms,
+            timestamp: self.timestamp(),
+        };
+        Ok(match self.show(vec![event], None, course.first_seq).await? {
+            Shown::GiveUp => Called::GiveUp,
+            Shown::From(_) | Shown::Stopped => Called::Answered,
+        })
+    }
+
+    /// Shows what whoever died had journaled and may not have shown.
+    pub(super) async fn show_last_result(&mut self, course: &mut Course) -> Result<Called, Error> {
+        let Some((call, result)) = course.journal.last_result() else { return Ok(Called::Answered) };
+        let (call, result) = (call.clone(), ToolResult { result: result.to_owned(), duration_ms: 0 });
+        if self.show_call(course, &call).await? == Shown::GiveUp {
+            return Ok(Called::GiveUp);
+        }
+        self.show_result(course, &call, &result).await
+    }
+
+    /// What a tool answers; also why it did not.
+    async fn run(
+        &self,
+        turn: &TurnRow,
+        course: &Course,
+        tool: &Tool,
+        arguments: &Map<String, Value>,
+        limit: Duration,
+    ) -> String {
+        let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
+        let outcome = match &tool.runner {
+            Runner::Time => return time_in(self.agent.clock.now(), text("timezone")),
+            Runner::Escalate => {
+                return "A human colleague has the conversation after your answer. Tell the person so, in short."
+                    .to_owned();
+            }
+            Runner::Search => return self.search(turn, text("query")).await,
+            Runner::Get => self.agent.tools.get(text("url"), &course.kit.http_hosts, limit).await,
+            Runner::Server(place, name) => {
+                let Some(server) = course.kit.servers.get(*place) else {
+                    return "failed: the tool's server is gone".to_owned();
+                };
+                let server = match self.agent.tool_server(self.tenant, server).await {
+                    Ok(server) => server,
+                    Err(error) => {
+                        tracing::error!(%error, "a tool's server cannot be used");
+                        return "failed: the tool's server cannot be used".to_owned();
+                    }
+                };
+                self.agent.tools.call(&server, name, arguments, limit).await
+            }
+        };
+        match outcome {
+            Ok(output) if output.is_error => format!("failed: {}", output.text),
+            Ok(output) => output.text,
+            Err(konstruct_ports::ToolError::TimedOut) => "timed out".to_owned(),
+            Err(error) => {
+                tracing::warn!(%error, tool = tool.spec.name, "a tool gave no answer");
+                format!("failed: {error}")
+            }
+        }
+    }
+
+    async fn search(&self, turn: &TurnRow, query: &str) -> String {
+        let (thread, before) = (self.conversation(), turn.position);
+        let search = || async {
+            self.agent.db.begin(self.tenant).await?.search(thread, before, query, FOUND_MAX).await
+        };
+        match Patience::of(OUTAGE).retry(search).await {
+            Ok(found) if found.is_empty() => "Nothing was found.".to_owned(),
+            Ok(found) => found.into_iter().map(|found| found_line(&found)).collect::<Vec<_>>().join("\n"),
+            Err(error) => {
+                tracing::warn!(%error, "the history could not be searched");
+                "failed: the history could not be searched".to_owned()
+            }
+        }
+    }
+
+    /// What is journaled of this turn by now.
+    pub(super) async fn read_journal(&self, turn: &TurnRow, course: &mut Course) -> Result<(), Error> {
+        let read = || async { self.agent.db.begin(self.tenant).await?.steps(turn.id).await };
+        let rows = Patience::of(OUTAGE).retry(read).await?;
+        course.journal = super::journal::Journal::read(rows, timestamp);
+        Ok(())
+    }
+
+    /// Gives calls ids that the protocol allows and the conversation does not have.
+    pub(super) async fn with_ids(&self, calls: Vec<ToolCall>) -> Result<Vec<ToolCall>, Error> {
+        let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
+        let thread = self.conversation();
+        let look = || async { self.agent.db.begin(self.tenant).await?.calls_known(thread, &ids).await };
+        let mut known = Patience::of(OUTAGE).retry(look).await?;
+        let mut named = Vec::with_capacity(calls.len());
+        for mut call in calls {
+            let form = (1..=64).contains(&call.id.len())
+                && call.id.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
+            if !form || known.contains(&call.id) {
+                call.id = format!("call_{}", self.agent.ids.new_id().simple());
+            }
+            known.push(call.id.clone());
+            call.name = call.name.chars().filter(|c| *c != '\0').take(64).collect();
+            call.arguments.retain(|c| c != '\0');
+            named.push(call);
+        }
+        Ok(named)
+    }
+}
+
+/// Arguments as a frame shows them: `{}` where they are no object; `None` where they are too large for one.
+fn shown_arguments(call: &ToolCall) -> Option<Map<String, Value>> {
+    let arguments = arguments(&call.arguments).unwrap_or_default();
+    frameable(&serde_json::to_string(&arguments).unwrap_or_default())?;
+    Some(arguments)
+}
+
+/// A result no longer than a limit, in bytes; what was cut is said.
+fn bounded(mut text: String, bytes_max: usize) -> String {
+    text.retain(|c| c != '\0');
+    if text.len() <= bytes_max {
+        return text;
+    }
+    let mut end = bytes_max;
+    while !text.is_char_boundary(end) {
+        end -= 1;
+    }
+    let more = text.len() - end;
+    text.truncate(end);
+    text.push_str(&format!("\n[{more} more bytes were cut off]"));
+    text
+}
+
+fn found_line(found: &Found) -> String {
+    let who = if found.from_user { "person" } else { "agent" };
+    let content: String = found.content.chars().take(FOUND_CHARACTERS).collect();
+    json!({"at": timestamp(found.created_at), "by": who, "said": content}).to_string()
+}
+
+/// What a finished step of the journal is, for a note of it.
+pub(super) fn answered(number: i32, text: String, calls: Vec<ToolCall>) -> Step {
+    Step::Answered { number, text, calls }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_result_is_cut_between_characters_and_says_so() {
+        assert_eq!(bounded("a\0b".to_owned(), 10), "ab");
+        assert_eq!(bounded("ééé".to_owned(), 3), "é\n[4 more bytes were cut off]");
+    }
+}
