@@ -9,12 +9,12 @@ EXCEPTION
     WHEN duplicate_object OR unique_violation THEN NULL; -- another database's migration made it this moment
 END
 $$;
--- What konstruct_channels may do but for installing, and the tenants' other secrets: only the agent uses them.
-GRANT USAGE ON SCHEMA public, directory TO konstruct_agent;
-GRANT SELECT ON tenants, portal_users, tenant_members, agents, channel_connections TO konstruct_agent;
+-- Work on turns, and the tenants' secrets: only the agent uses those of models and tools.
+GRANT USAGE ON SCHEMA public TO konstruct_agent;
+GRANT SELECT ON tenants, agents, channel_connections TO konstruct_agent;
 GRANT UPDATE (config) ON channel_connections TO konstruct_agent;
-GRANT SELECT, INSERT, UPDATE ON web_conversations, turns TO konstruct_agent;
-GRANT SELECT, INSERT, UPDATE, DELETE ON web_conversation_messages, turn_steps TO konstruct_agent;
+GRANT SELECT, UPDATE ON web_conversations, turns TO konstruct_agent;
+GRANT SELECT, INSERT, UPDATE ON web_conversation_messages, turn_steps TO konstruct_agent;
 GRANT SELECT, INSERT ON llm_usage TO konstruct_agent;
 
 -- NULL: no limit.
@@ -109,6 +109,12 @@ ALTER TABLE web_conversations
     ADD COLUMN handed_over_told bigint NOT NULL DEFAULT 0;
 CREATE INDEX web_conversations_human ON web_conversations (tenant_id, updated_at DESC, id DESC) WHERE status = 'human';
 
+-- What was booked so far. FORCE would hide it from the owner.
+ALTER TABLE llm_usage NO FORCE ROW LEVEL SECURITY;
+INSERT INTO token_months (tenant_id, month, spent)
+SELECT tenant_id, date_trunc('month', created_at AT TIME ZONE 'UTC')::date, sum(total_tokens) FROM llm_usage GROUP BY 1, 2;
+ALTER TABLE llm_usage FORCE ROW LEVEL SECURITY;
+
 ALTER TABLE agent_models ENABLE ROW LEVEL SECURITY;
 ALTER TABLE agent_models FORCE ROW LEVEL SECURITY;
 ALTER TABLE agent_tools ENABLE ROW LEVEL SECURITY;
@@ -132,13 +138,12 @@ CREATE POLICY tenant_only ON token_months
     USING (tenant_id = (SELECT NULLIF(current_setting('app.current_tenant', true), '')::uuid));
 
 GRANT SELECT ON agent_models, agent_tools, tool_servers, provider_keys TO konstruct_agent;
-GRANT SELECT, INSERT, UPDATE ON token_months TO konstruct_agent;
+-- Whoever ends a turn on a dead agent's behalf books what it left.
+GRANT SELECT, INSERT, UPDATE ON token_months TO konstruct_agent, konstruct_app;
 
 -- Calls that nobody decided in time: asked before a tenant is known, by the janitor.
 CREATE POLICY directory_reads ON turn_steps FOR SELECT TO konstruct_directory USING (true);
 GRANT SELECT (tenant_id, turn_id, number, state, expires_at, decision) ON turn_steps TO konstruct_directory;
-GRANT EXECUTE ON FUNCTION directory.conversation_tenant(uuid) TO konstruct_agent;
-GRANT EXECUTE ON FUNCTION directory.installation(text, text) TO konstruct_agent;
 
 GRANT CREATE ON SCHEMA directory TO konstruct_directory;
 SET LOCAL ROLE konstruct_directory;
@@ -150,7 +155,7 @@ CREATE FUNCTION directory.expired_confirmations(most integer)
         SELECT s.tenant_id, t.conversation_id, s.turn_id
         FROM public.turn_steps s
         JOIN public.turns t ON t.tenant_id = s.tenant_id AND t.id = s.turn_id
-        WHERE s.state = 'waiting' AND s.decision IS NULL AND s.expires_at <= now()
+        WHERE s.state = 'waiting' AND s.decision IS NULL AND s.expires_at <= now() AND t.state <> 'ended'
         ORDER BY s.expires_at
         LIMIT most
     $$;

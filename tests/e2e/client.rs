@@ -225,12 +225,13 @@ impl Rest {
         self.send(method, path, bytes, "application/json").await
     }
 
-    /// Paths are below the base path; one that begins with `!` is taken as it stands.
+    /// Paths are below the base path; one that begins with `!` is taken as it stands, and so is a URL.
     pub async fn send(&self, method: &str, path: &str, body: Option<Bytes>, content_type: &str) -> Answer {
         let base = self.stack.unwrap_or_else(Stack::get).url("http_url");
         let url = match path.strip_prefix('!') {
             Some(path) => format!("{base}{path}"),
             None if path.starts_with("/api/") => format!("{base}{path}"),
+            None if path.starts_with("http://") => path.to_owned(),
             None => format!("{base}/api/portal/chat{path}"),
         };
         let mut request = http::Request::builder().method(method).uri(url);

@@ -10,6 +10,7 @@
     reason = "a test stops at what it did not expect, and reads the machine's clock and environment"
 )]
 
+mod agent;
 mod bad_input;
 mod channels;
 mod chat;

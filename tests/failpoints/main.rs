@@ -90,3 +90,27 @@ fn a_message_is_stored_and_answered_once_wherever_accepting_it_dies() {
 fn a_reset_that_dies_anywhere_is_completed_when_it_is_asked_for_again() {
     die_everywhere(Story::Reset);
 }
+
+/// proves AGNT-04, CHAT-08
+#[test]
+fn a_tool_runs_at_most_once_and_one_answer_stands_whatever_dies() {
+    die_everywhere(Story::Tool);
+}
+
+/// proves AGNT-05
+#[test]
+fn a_yes_is_carried_out_at_most_once_whatever_dies() {
+    die_everywhere(Story::Confirmed);
+}
+
+/// proves AGNT-06
+#[test]
+fn a_hand_over_by_the_tool_is_told_once_whatever_dies() {
+    die_everywhere(Story::Escalated);
+}
+
+/// proves AGNT-06
+#[test]
+fn a_take_over_and_a_reply_are_told_once_wherever_they_die() {
+    die_everywhere(Story::TakenOver);
+}

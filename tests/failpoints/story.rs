@@ -1,5 +1,7 @@
 //! What a process is about when it dies, and what everybody must have in the end.
 
+mod agent;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -38,6 +40,14 @@ pub enum Story {
     Accept,
     /// A reset during an answer dies; it is asked for again.
     Reset,
+    /// The agent calls a tool; it dies.
+    Tool,
+    /// A tool waits for a yes; agent or decision dies.
+    Confirmed,
+    /// The tool hands over to a human; the agent dies.
+    Escalated,
+    /// A human takes over during an answer and replies; that dies, and is asked for again.
+    TakenOver,
 }
 
 /// A stage with everything on it.
@@ -54,8 +64,8 @@ impl Stage {
         let runtime = Builder::new_current_thread().enable_all().build().unwrap();
         let model = Arc::new(FakeModel::default());
         model.echo_slowly(Duration::from_millis(8));
-        let (gateway, queue) = (Arc::default(), Arc::default());
-        let world = World { model, gateway, queue, ..world.clone() };
+        let (gateway, queue, tools) = (Arc::default(), Arc::default(), Arc::default());
+        let world = World { model, gateway, queue, tools, ..world.clone() };
         let (app, tenant, client) = runtime.block_on(async {
             let app = world.app().await;
             let tenant = app.tenant().await;
@@ -144,6 +154,10 @@ impl Story {
             Self::Stopped => stopped(&mut stage, death),
             Self::Accept => accepted(&mut stage, death),
             Self::Reset => reset(&mut stage, death),
+            Self::Tool => agent::tool(&mut stage, death),
+            Self::Confirmed => agent::confirmed(&mut stage, death),
+            Self::Escalated => agent::escalated(&mut stage, death),
+            Self::TakenOver => agent::taken_over(&mut stage, death),
         }
     }
 
@@ -245,7 +259,6 @@ fn reset(stage: &mut Stage, death: Option<Death>) -> BTreeMap<&'static str, usiz
     let ask = async || {
         let app = world.app().await;
         let row = find(&app.db, &caller, conversation, Access::Write).await.unwrap();
-        let ids = app.world.ids.as_ref();
         app.on_behalf().reset(&row).await.unwrap();
     };
     let first = run(death, ask);

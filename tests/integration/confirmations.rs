@@ -2,7 +2,7 @@
 
 use konstruct_domain::{ConversationId, MessageId, TenantRole, UserId};
 use konstruct_protocol::{Task, TaskKind};
-use konstruct_service::confirm::{MemberYes, Yes, decide, decide_as_member};
+use konstruct_service::confirm::{MemberYes, Outcome, Yes, decide, decide_as_member};
 use konstruct_service::janitor::expire;
 use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_service::stop::stop;
@@ -163,7 +163,8 @@ async fn nobody_else_decides_and_nothing_decides_it_later_or_elsewhere() {
         approve: true,
         message: None,
     };
-    assert!(!decide(&app.wake(), stranger.id, yes, patience).await.unwrap(), "another tenant");
+    let outcome = decide(&app.wake(), stranger.id, yes, patience).await.unwrap();
+    assert_eq!(outcome, Outcome::Nothing, "another tenant");
     app.remove_member(waiting.tenant.id, waiting.tenant.user).await;
     let gone = MemberYes {
         conversation: waiting.conversation,
@@ -283,7 +284,8 @@ async fn of_a_hundred_races_between_yes_and_no_one_decides_and_the_tool_runs_so_
                 let call_id = (!by_message).then_some(call_id.as_str());
                 let message = by_message.then(|| MessageId(id()));
                 let yes = Yes { conversation, person: &person, call_id, approve, message };
-                (decide(&wake, tenant.id, yes, Patience::of(WEBSOCKET)).await.unwrap(), approve)
+                let outcome = decide(&wake, tenant.id, yes, Patience::of(WEBSOCKET)).await.unwrap();
+                (outcome == Outcome::Decided, approve)
             })
         });
         let mut decided = Vec::new();

@@ -80,7 +80,7 @@ impl Timed {
 
 /// A retryable failure: what did not come in time.
 fn slow(what: &str) -> ModelError {
-    broken(&format!("no {what} in time"))
+    ModelError::TimedOut { reason: format!("no {what} in time") }
 }
 
 impl LanguageModel for Timed {

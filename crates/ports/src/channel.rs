@@ -183,6 +183,9 @@ pub trait Channel: Send + Sync {
         limit: Duration,
     ) -> BoxFuture<'a, Result<(), ChannelError>>;
 
+    /// The journal of something that was never announced: there is no placeholder to look for.
+    fn unannounced(&self) -> String;
+
     /// Begins an answer, or goes on with one. Nothing is called yet.
     ///
     /// # Errors

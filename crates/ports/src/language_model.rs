@@ -139,6 +139,12 @@ pub enum ModelError {
         /// What the provider's `Retry-After` asks for.
         retry_after: Option<Duration>,
     },
+    /// It was asked, and what was to come did not come in time. Another try may succeed; it may have cost something.
+    #[error("model call timed out: {reason}")]
+    TimedOut {
+        /// For the log.
+        reason: String,
+    },
     /// A request the provider will not serve however often it is asked.
     #[error("model call refused: {reason}")]
     Fatal {
@@ -151,7 +157,7 @@ impl ModelError {
     /// Whether another try may succeed.
     #[must_use]
     pub const fn is_retryable(&self) -> bool {
-        matches!(self, Self::Retryable { .. })
+        matches!(self, Self::Retryable { .. } | Self::TimedOut { .. })
     }
 }
 

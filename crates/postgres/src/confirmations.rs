@@ -25,7 +25,7 @@ pub struct Ruling<'a> {
     pub message: Option<MessageId>,
 }
 
-/// A call that was decided, and the turn that goes on.
+/// A call that was decided, and the turn that goes on; beside it, whether a copy of the same message had decided it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Decided {
     /// The person's message whose turn goes on.
@@ -40,16 +40,21 @@ pub struct Decided {
 const LOCK: &str = "SELECT 1 FROM web_conversations WHERE id = $1 FOR NO KEY UPDATE";
 
 impl TenantTx {
-    /// Decides a call that waits, once; `None`: none waits for this person, or it is decided or has expired.
+    /// Decides a call that waits, once; `None`: none waits for this person, or it is decided or has expired. A message
+    /// decides one call at most, and none where it is stored as a message.
     ///
     /// # Errors
     /// [`DbError`].
-    pub async fn decide(self, ruling: Ruling<'_>) -> Result<Option<Decided>, DbError> {
+    pub async fn decide(self, ruling: Ruling<'_>) -> Result<Option<(Decided, bool)>, DbError> {
         const DECIDE: &str = "
-            WITH one AS (
+            WITH before AS (
+                SELECT s.turn_id, s.call_id FROM turn_steps s JOIN turns t ON t.id = s.turn_id
+                WHERE t.conversation_id = $1 AND s.decided_by = $5::uuid
+            ), one AS (
                 SELECT s.turn_id, s.number FROM turn_steps s JOIN turns t ON t.id = s.turn_id
                 JOIN web_conversations c ON c.id = t.conversation_id
-                WHERE t.conversation_id = $1 AND t.epoch = c.epoch AND t.state <> 'ended'
+                WHERE NOT EXISTS (SELECT 1 FROM before) AND NOT EXISTS (SELECT 1 FROM turns WHERE id = $5::uuid)
+                  AND t.conversation_id = $1 AND t.epoch = c.epoch AND t.state <> 'ended'
                   AND s.state = 'waiting' AND s.decision IS NULL AND s.expires_at > now()
                   AND s.person = $2 AND ($3::text IS NULL OR s.call_id = $3)
                 ORDER BY t.position, s.number LIMIT 1
@@ -61,7 +66,10 @@ impl TenantTx {
             ), opened AS (
                 UPDATE turns t SET state = 'open' FROM decided WHERE t.id = decided.turn_id AND t.state = 'waiting'
             )
-            SELECT d.turn_id, d.call_id, t.epoch FROM decided d JOIN turns t ON t.id = d.turn_id";
+            SELECT d.turn_id, d.call_id, t.epoch, d.again FROM (
+                SELECT turn_id, call_id, false AS again FROM decided
+                UNION ALL SELECT turn_id, call_id, true FROM before) d
+            JOIN turns t ON t.id = d.turn_id";
         let conversation = ruling.conversation.0;
         let message: Option<Uuid> = ruling.message.map(|m| m.0);
         let [_, decided] = self
@@ -73,23 +81,8 @@ impl TenantTx {
                 ),
             ])
             .await?;
-        decided.first().map(decided_row).transpose()
-    }
-
-    /// The call that a message decided, so that a copy of it is known as one; `None`: it decided none.
-    ///
-    /// # Errors
-    /// [`DbError`].
-    pub async fn decided_by(
-        self,
-        conversation: ConversationId,
-        message: MessageId,
-    ) -> Result<Option<Decided>, DbError> {
-        const SQL: &str = "
-            SELECT s.turn_id, s.call_id, t.epoch FROM turn_steps s JOIN turns t ON t.id = s.turn_id
-            WHERE t.conversation_id = $1 AND s.decided_by = $2";
-        let rows = self.query(SQL, &[&conversation.0, &message.0]).await?;
-        rows.first().map(decided_row).transpose()
+        let Some(row) = decided.first() else { return Ok(None) };
+        Ok(Some((decided_row(row)?, get(row, "again")?)))
     }
 
     /// Ends every confirmation of a conversation that nobody gave in time; the turns that go on.

@@ -30,8 +30,8 @@ pub struct EquipmentRow {
     pub summary: String,
     /// Up to which position it goes.
     pub summary_until: Position,
-    /// The month has a budget, and nothing of it is left.
-    pub is_month_spent: bool,
+    /// What is left of the month's budget; `None`: there is none.
+    pub tokens_left: Option<i64>,
 }
 
 /// A tool that an agent may call.
@@ -78,9 +78,9 @@ impl TenantTx {
                  WHERE q.conversation_id = c.id AND q.error = 'agent_failed' AND q.position > coalesce(
                      (SELECT max(p.position) FROM web_conversation_messages p
                       WHERE p.conversation_id = c.id AND p.role = 'assistant'), 0)) AS failures_in_a_row,
-                coalesce((SELECT m.spent FROM token_months m
-                          WHERE m.month = date_trunc('month', now() AT TIME ZONE 'UTC')::date), 0)
-                    >= coalesce(t.tokens_per_month, 9223372036854775807) AS is_month_spent
+                (t.tokens_per_month - coalesce((SELECT m.spent FROM token_months m
+                        WHERE m.month = date_trunc('month', now() AT TIME ZONE 'UTC')::date), 0)
+                    - coalesce((SELECT sum(s.reserved) FROM turn_steps s WHERE s.reserved > 0), 0))::bigint AS tokens_left
             FROM agents a, web_conversations c, tenants t WHERE a.id = $1 AND c.id = $2";
         let (agent, conversation) = (agent.0, conversation.0);
         let [models, grants, servers, keys, facts] = self
@@ -119,7 +119,7 @@ impl TenantTx {
             failures_in_a_row: get(facts, "failures_in_a_row")?,
             summary: get(facts, "summary")?,
             summary_until: Position(get(facts, "summary_until")?),
-            is_month_spent: get(facts, "is_month_spent")?,
+            tokens_left: get(facts, "tokens_left")?,
         })
     }
 }

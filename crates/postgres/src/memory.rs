@@ -48,6 +48,8 @@ const SAID: &str = "
     SELECT q.position, q.role = 'user' AS from_user, q.content, a.content AS answer FROM web_conversation_messages q
     LEFT JOIN web_conversation_messages a ON a.in_reply_to = q.id
     WHERE q.conversation_id = $1 AND (q.role = 'user' OR q.by = 'human') AND q.position > $2 AND q.position < $3
+      AND ($5 OR NOT EXISTS (SELECT 1 FROM turns t
+          WHERE t.conversation_id = $1 AND t.state <> 'ended' AND t.position <= q.position))
     ORDER BY CASE WHEN $5 THEN -q.position ELSE q.position END LIMIT $4";
 
 impl TenantTx {
@@ -65,7 +67,8 @@ impl TenantTx {
         rows.iter().rev().map(said).collect()
     }
 
-    /// The first `most` things said between two positions (neither included), oldest first.
+    /// The first `most` things said between two positions (neither included), oldest first, up to the first turn that has
+    /// not ended.
     ///
     /// # Errors
     /// [`DbError`].

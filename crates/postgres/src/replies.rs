@@ -53,7 +53,7 @@ impl TenantTx {
         content: &Content,
     ) -> Result<ReplyStored, DbError> {
         const LOCK: &str = "
-            SELECT status, channel, epoch, log_generation, last_seq FROM web_conversations
+            SELECT channel, epoch, log_generation, last_seq FROM web_conversations
             WHERE id = $1 FOR NO KEY UPDATE";
         const STORE: &str = "
             WITH fresh AS (
@@ -80,17 +80,18 @@ impl TenantTx {
             SELECT t.conversation_id, t.epoch, t.delivered_at IS NULL AS due, t.channel_metadata,
                 coalesce(m.by = 'human', false) AS by_human
             FROM turns t LEFT JOIN web_conversation_messages m ON m.id = t.id WHERE t.id = $1";
-        let [locked, _, turns] = self
+        const TAKEN: &str = "SELECT 1 FROM web_conversation_messages WHERE id = $1";
+        let [locked, taken, _, turns] = self
             .run([
                 (LOCK, &[&conversation.0]),
+                (TAKEN, &[&id.0]),
                 (STORE, &[&conversation.0, &id.0, &content.as_str()]),
                 (LOOK, &[&id.0]),
             ])
             .await?;
         let Some(row) = locked.first() else { return Ok(ReplyStored::NoConversation) };
         let Some(turn) = turns.first() else {
-            let human = get::<&str>(row, "status")? == "human";
-            return Ok(if human { ReplyStored::IdTaken } else { ReplyStored::NotWithAHuman });
+            return Ok(if taken.is_empty() { ReplyStored::NotWithAHuman } else { ReplyStored::IdTaken });
         };
         let ours = get::<Uuid>(turn, "conversation_id")? == conversation.0 && get(turn, "by_human")?;
         if !ours {

@@ -32,16 +32,26 @@ pub(crate) const LEFT: &str = "
     WHERE t.conversation_id = $1 AND t.epoch < c.epoch AND t.delivered_at IS NULL
     ORDER BY t.position";
 
-/// A tool call that was closed with its turn.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ClosedCall {
-    /// The call.
-    pub call_id: String,
-    /// The tool.
-    pub tool: String,
-    /// What stands for its result.
-    pub result: String,
-}
+/// An asking of an agent that holds no lease any more: nobody else will book it.
+const BOOK_THE_DEAD: &str = "
+    WITH dead AS (
+        SELECT s.tenant_id, c.agent_id, s.turn_id, s.number, s.asking, s.request ->> 'model' AS model,
+            coalesce((s.request ->> 'prompt_tokens')::bigint, 0) AS prompt_tokens
+        FROM turn_steps s JOIN turns t ON t.id = s.turn_id JOIN web_conversations c ON c.id = t.conversation_id
+        WHERE c.id = $1 AND t.id = $2 AND t.state <> 'ended' AND t.epoch < c.epoch
+          AND s.kind = 'model' AND s.state = 'begun' AND s.settled < s.asking
+          AND (c.lease_until IS NULL OR c.lease_until <= now())
+    ), booked AS (
+        INSERT INTO llm_usage (tenant_id, id, agent_id, turn_id, step, asking, model, prompt_tokens, completion_tokens,
+            total_tokens, estimated)
+        SELECT tenant_id, gen_random_uuid(), agent_id, turn_id, number, asking, coalesce(model, ''), prompt_tokens,
+            $3::bigint, prompt_tokens + $3::bigint, true FROM dead
+        ON CONFLICT (tenant_id, turn_id, step, asking) DO NOTHING
+        RETURNING tenant_id, total_tokens
+    )
+    INSERT INTO token_months AS m (tenant_id, month, spent)
+    SELECT tenant_id, date_trunc('month', now() AT TIME ZONE 'UTC')::date, total_tokens FROM booked
+    ON CONFLICT (tenant_id, month) DO UPDATE SET spent = m.spent + excluded.spent";
 
 /// What stands for the result of a call that is closed.
 #[derive(Debug, Clone, Copy)]
@@ -53,8 +63,8 @@ pub struct Closing<'a> {
 }
 
 impl TenantTx {
-    /// Ends a turn on the agent's behalf with what was shown of its answer, `stopped`, and closes its calls; which they
-    /// were. `None`: it had ended.
+    /// Ends a turn on the agent's behalf with what was shown of its answer, `stopped`, and closes its calls;
+    /// `false`: it had ended. What an agent that is dead had asked for is booked as estimated.
     ///
     /// # Errors
     /// [`DbError`].
@@ -65,7 +75,7 @@ impl TenantTx {
         answer_id: MessageId,
         text: &str,
         closing: Closing<'_>,
-    ) -> Result<Option<Vec<ClosedCall>>, DbError> {
+    ) -> Result<bool, DbError> {
         const LOCK: &str = "SELECT 1 FROM web_conversations WHERE id = $1 FOR NO KEY UPDATE";
         const CLOSE: &str = "
             UPDATE turn_steps s SET state = 'done', completed_at = now(), reserved = 0, result = CASE
@@ -74,8 +84,7 @@ impl TenantTx {
                     'duration_ms', 0) END
             FROM turns t, web_conversations c
             WHERE s.turn_id = $2 AND s.state <> 'done'
-              AND t.id = $2 AND t.state <> 'ended' AND c.id = $1 AND t.epoch < c.epoch
-            RETURNING s.kind, s.call_id, s.request ->> 'tool' AS tool, s.result ->> 'result' AS result";
+              AND t.id = $2 AND t.state <> 'ended' AND c.id = $1 AND t.epoch < c.epoch";
         const END: &str = "
             WITH ended AS (
                 UPDATE turns t SET state = 'ended', ended_at = now(), in_progress = false, answer_id = $3
@@ -92,27 +101,16 @@ impl TenantTx {
             SELECT tenant_id, $3::uuid, $1, last_position, 'assistant', $4::text, $2, true FROM numbered
             ON CONFLICT DO NOTHING
             RETURNING id";
-        let [_, closed, ended] = self
+        let completion = i64::try_from(text.len().div_ceil(4)).unwrap_or(i64::MAX);
+        let [_, _, _, ended] = self
             .run([
                 (LOCK, &[&conversation.0]),
+                (BOOK_THE_DEAD, &[&conversation.0, &turn.0, &completion]),
                 (CLOSE, &[&conversation.0, &turn.0, &closing.waiting, &closing.begun]),
                 (END, &[&conversation.0, &turn.0, &answer_id.0, &text]),
             ])
             .await?;
-        if ended.is_empty() {
-            return Ok(None);
-        }
-        let mut calls = Vec::new();
-        for row in &closed {
-            if get::<&str>(row, "kind")? == "tool" {
-                calls.push(ClosedCall {
-                    call_id: get(row, "call_id")?,
-                    tool: get(row, "tool")?,
-                    result: get(row, "result")?,
-                });
-            }
-        }
-        Ok(Some(calls))
+        Ok(!ended.is_empty())
     }
 
     /// Deletes messages and steps of a conversation, if its epoch is still this one. The turns stay, ids only.

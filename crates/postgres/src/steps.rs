@@ -236,7 +236,7 @@ impl TenantTx {
                 FROM tenants t
             )
             INSERT INTO turn_steps (tenant_id, turn_id, number, kind, request, reserved)
-            SELECT c.tenant_id, $4::uuid, $5::int, 'model', jsonb_build_object('model', $6::text),
+            SELECT c.tenant_id, $4::uuid, $5::int, 'model', jsonb_build_object('model', $6::text, 'prompt_tokens', $8::bigint),
                 CASE WHEN month.limited THEN month.tokens_max + $8::bigint ELSE 0 END
             FROM web_conversations c, month
             WHERE c.id = $1 AND c.fence = $2 AND c.epoch = $3 AND month.tokens_max >= $9::bigint

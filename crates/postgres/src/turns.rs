@@ -131,8 +131,9 @@ impl TenantTx {
             RETURNING failures";
         let (conversation, fence, epoch) = work.guard.values();
         let turn = work.turn.0;
-        let [rows, _] = self
+        let [_, rows, _] = self
             .run([
+                (LOCK, &[&conversation, &fence, &epoch]),
                 (SQL, &[&conversation, &fence, &epoch, &turn]),
                 (crate::usage::SETTLE, &[&turn, &step, &asking]),
             ])
@@ -159,14 +160,15 @@ impl TenantTx {
                 RETURNING id
             ), numbered AS (
                 UPDATE web_conversations SET last_position = last_position + 1, updated_at = now(),
-                    epoch = epoch + CASE WHEN $10::boolean THEN 1 ELSE 0 END,
-                    status = CASE WHEN $10::boolean THEN 'human' ELSE status END,
-                    handed_over = CASE WHEN $10::boolean THEN epoch + 1 ELSE handed_over END
+                    epoch = epoch + CASE WHEN $9::boolean THEN 1 ELSE 0 END,
+                    status = CASE WHEN $9::boolean THEN 'human' ELSE status END,
+                    handed_over = CASE WHEN $9::boolean THEN epoch + 1 ELSE handed_over END
                 WHERE id = $1 AND EXISTS (SELECT 1 FROM ended)
                 RETURNING tenant_id, last_position
             ), finished AS (
-                UPDATE turn_steps SET state = 'done', completed_at = now(), result = $8
-                WHERE turn_id = $4 AND number = $9 AND state = 'begun' AND EXISTS (SELECT 1 FROM ended)
+                UPDATE turn_steps SET state = 'done', completed_at = now(), reserved = 0,
+                    result = CASE kind WHEN 'model' THEN $8 ELSE jsonb_build_object('result', 'not run: denied', 'duration_ms', 0) END
+                WHERE turn_id = $4 AND state <> 'done' AND EXISTS (SELECT 1 FROM ended)
             )
             INSERT INTO web_conversation_messages
                 (tenant_id, id, conversation_id, position, role, content, in_reply_to, stopped)
@@ -191,7 +193,6 @@ impl TenantTx {
                         &answer.text,
                         &answer.stopped,
                         &answer.step_result,
-                        &answer.step,
                         &answer.to_human,
                     ],
                 ),
@@ -227,8 +228,11 @@ impl TenantTx {
             ), handed AS (
                 UPDATE web_conversations SET epoch = epoch + 1, status = 'human', handed_over = epoch + 1
                 WHERE id = $1 AND $7::boolean AND EXISTS (SELECT 1 FROM ended)
-            ), freed AS (
-                UPDATE turn_steps s SET reserved = 0 FROM ended WHERE s.turn_id = ended.id AND s.reserved > 0
+            ), closed AS (
+                UPDATE turn_steps s SET state = 'done', completed_at = now(), reserved = 0, result = CASE s.kind
+                    WHEN 'model' THEN s.result
+                    ELSE jsonb_build_object('result', 'not run: denied', 'duration_ms', 0) END
+                FROM ended WHERE s.turn_id = ended.id AND s.state <> 'done'
             )
             SELECT id FROM ended";
         let (conversation, fence, epoch) =
@@ -318,7 +322,7 @@ impl TenantTx {
             FROM (VALUES (1)) AS always LEFT JOIN LATERAL (
                 SELECT id, state FROM turns
                 WHERE conversation_id = $1 AND delivered_at IS NULL AND state <> 'waiting'
-                ORDER BY state = 'ended' DESC, position LIMIT 1) t ON true";
+                ORDER BY state = 'ended' DESC, in_progress DESC, position LIMIT 1) t ON true";
         let rows = self.query(SQL, &[&conversation.0, &user.0]).await?;
         let Some(row) = rows.first() else { return Ok(ToStop::Nothing) };
         if !get::<bool>(row, "member")? {
@@ -370,8 +374,6 @@ pub struct AnswerToStore<'a> {
     pub text: &'a str,
     /// Whether the person stopped it.
     pub stopped: bool,
-    /// The model step that gave it.
-    pub step: i32,
     /// What is journaled of the step.
     pub step_result: Value,
     /// Whether a human has the conversation from here on.

@@ -118,7 +118,8 @@ impl TenantTx {
         let values = usage.values(turn);
         let tenant = self.tenant;
         let settled = values.step_and_asking();
-        self.run([(RECORD, &params(&tenant, Some(&values))), (SETTLE, &[&turn.0, &settled.0, &settled.1])])
+        // The step first and then the month, as everywhere: else two transactions could wait for each other.
+        self.run([(SETTLE, &[&turn.0, &settled.0, &settled.1]), (RECORD, &params(&tenant, Some(&values)))])
             .await?;
         Ok(())
     }

@@ -26,11 +26,27 @@ pub struct Yes<'a> {
     pub message: Option<MessageId>,
 }
 
-/// Decides a call and wakes its turn; `false`: none waits for this person, or it is decided or has expired.
+/// What came of a decision.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The call is decided.
+    Decided,
+    /// A copy of the same message had decided it.
+    Copy,
+    /// None waits for this person, or it is decided or has expired.
+    Nothing,
+}
+
+/// Decides a call and wakes its turn.
 ///
 /// # Errors
 /// `Away` when patience ended. What was decided stays decided, and the janitor wakes its turn.
-pub async fn decide(wake: &Wake, tenant: TenantId, yes: Yes<'_>, patience: Patience) -> Result<bool, Error> {
+pub async fn decide(
+    wake: &Wake,
+    tenant: TenantId,
+    yes: Yes<'_>,
+    patience: Patience,
+) -> Result<Outcome, Error> {
     let ruling = Ruling {
         conversation: yes.conversation,
         person: yes.person,
@@ -40,10 +56,10 @@ pub async fn decide(wake: &Wake, tenant: TenantId, yes: Yes<'_>, patience: Patie
     };
     // Not repeated: an UPDATE whose answer was lost has decided, and its repetition would say that nothing waits.
     let decide = async { wake.db.begin(tenant).await?.decide(ruling).await };
-    let Some(decided) = decide.await? else { return Ok(false) };
+    let Some((decided, again)) = decide.await? else { return Ok(Outcome::Nothing) };
     reach("confirm.decided").await;
     patience.retry(|| go_on(wake, tenant, yes.conversation, &decided)).await?;
-    Ok(true)
+    Ok(if again { Outcome::Copy } else { Outcome::Decided })
 }
 
 /// A portal user's decision.
@@ -59,7 +75,7 @@ pub struct MemberYes<'a> {
     pub approve: bool,
 }
 
-/// Decides a call as the portal user it waits for; `false`: as [`decide`].
+/// Decides a call as the portal user it waits for; `false`: there is nothing to decide.
 ///
 /// # Errors
 /// A refusal of who is no member any more; `Away` when patience ended.
@@ -81,24 +97,7 @@ pub async fn decide_as_member(
         approve: yes.approve,
         message: None,
     };
-    decide(wake, tenant, yes, patience).await
-}
-
-/// Whether a message has decided a call: a copy of it is no message either.
-///
-/// # Errors
-/// `Away` when patience ended.
-pub async fn is_decision(
-    wake: &Wake,
-    tenant: TenantId,
-    conversation: ConversationId,
-    message: MessageId,
-    patience: Patience,
-) -> Result<bool, Error> {
-    let look = || async { wake.db.begin(tenant).await?.decided_by(conversation, message).await };
-    let Some(decided) = patience.retry(look).await? else { return Ok(false) };
-    patience.retry(|| go_on(wake, tenant, conversation, &decided)).await?;
-    Ok(true)
+    Ok(decide(wake, tenant, yes, patience).await? == Outcome::Decided)
 }
 
 /// Cancels what waits for a person who stops an answer; how many calls.

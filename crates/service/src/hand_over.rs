@@ -6,10 +6,11 @@ use konstruct_domain::{Channel, ConversationId, Epoch, Generation, MessageId, Se
 use konstruct_ports::{Clock, Ids};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::hand_over::Standing;
-use konstruct_postgres::reset::{ClosedCall, Closing, LeftTurn};
+use konstruct_postgres::reset::{Closing, LeftTurn};
 use konstruct_postgres::turns::Ended;
 use konstruct_protocol::Event;
 use konstruct_protocol::event::Holder;
+use konstruct_protocol::frame::frameable;
 
 use crate::connections::Connections;
 use crate::delivery::shown::{ends, shown};
@@ -17,8 +18,9 @@ use crate::delivery::{LogWriter, once};
 use crate::error::Error;
 use crate::failpoint::reach;
 use crate::turn::end::final_event;
+use crate::turn::journal::Journal;
 use crate::turn::timestamp;
-use crate::turn::tools::{DENIED, INTERRUPTED};
+use crate::turn::tools::{DENIED, INTERRUPTED, call_event};
 use crate::wake::{Due, Wake};
 
 /// What ending on somebody's behalf needs.
@@ -124,7 +126,10 @@ impl OnBehalf<'_> {
         // Named after the epoch: whoever else tells of it appends the same number of the same writer.
         let name = format!("x{}", epoch.0);
         let event = Event::Escalation { status };
-        let last = self.append(tenant, conversation, log, name, vec![event]).await?;
+        // A newer epoch tells of itself.
+        let Some(last) = self.append(tenant, conversation, log, name, vec![event]).await? else {
+            return Ok(());
+        };
         self.connections.redis.note_holder(tenant, conversation, standing.human).await?;
         self.db.begin(tenant).await?.hand_over_told(conversation, epoch, last).await?;
         reach("hand_over.told").await;
@@ -173,7 +178,6 @@ impl OnBehalf<'_> {
     ) -> Result<Option<(Ended, Seq)>, Error> {
         let frames =
             self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
-        let mut events = Vec::new();
         let ended = match &left.ended {
             Some(ended) => ended.clone(),
             None => {
@@ -181,13 +185,12 @@ impl OnBehalf<'_> {
                 let (id, text) = text.unwrap_or_else(|| (MessageId(self.ids.new_id()), String::new()));
                 let closing = Closing { waiting: DENIED, begun: INTERRUPTED };
                 let tx = self.db.begin(tenant).await?;
-                let closed = tx.end_on_behalf(conversation, left.id, id, &text, closing).await?;
+                let done = tx.end_on_behalf(conversation, left.id, id, &text, closing).await?;
                 reach("left.ended").await;
-                let Some(closed) = closed else {
+                if !done {
                     tracing::info!(turn_id = %left.id, "a left turn was ended by another");
                     return Ok(None);
-                };
-                events.extend(closed.into_iter().map(|call| self.closed_event(call)));
+                }
                 Ended::Answer { id, text, stopped: true }
             }
         };
@@ -195,15 +198,51 @@ impl OnBehalf<'_> {
         if let Some(event) = final_event(left.id, &ended)
             && !frames.iter().any(|(_, event)| ends(event, left.id))
         {
+            let mut events = self.calls_untold(tenant, left.id, &frames).await?;
+            events.push(event);
             // The writer is named after the turn: whoever else appends its end appends the same number of the same
             // writer, and the log takes it once.
-            events.push(event);
-            last = self.append(tenant, conversation, log, format!("e{}", left.id.0.simple()), events).await?;
+            let name = format!("e{}", left.id.0.simple());
+            // Where a newer epoch holds by now, whoever raised it delivers this.
+            let Some(logged) = self.append(tenant, conversation, log, name, events).await? else {
+                return Ok(None);
+            };
+            last = logged;
         }
         reach("left.shown").await;
         Ok(Some((ended, last)))
     }
 
+    /// What people were not told of a turn's calls: each has its `tool_call`, and each its result.
+    async fn calls_untold(
+        &self,
+        tenant: TenantId,
+        turn: MessageId,
+        frames: &[(Seq, Event)],
+    ) -> Result<Vec<Event>, Error> {
+        let journal = Journal::read(self.db.begin(tenant).await?.steps(turn).await?, timestamp);
+        let told = |like: &dyn Fn(&Event) -> bool| frames.iter().any(|(_, event)| like(event));
+        let mut events = Vec::new();
+        for (call, result) in journal.results() {
+            let called = |event: &Event| matches!(event, Event::ToolCall { tool_call_id, .. } if *tool_call_id == call.id);
+            if !told(&called) {
+                events.push(call_event(call, timestamp(self.clock.now())));
+            }
+            let answered = |event: &Event| matches!(event, Event::ToolResult { tool_call_id, .. } if *tool_call_id == call.id);
+            if !told(&answered) {
+                events.push(Event::ToolResult {
+                    tool_call_id: call.id.clone(),
+                    tool_name: call.name.clone(),
+                    result: frameable(result),
+                    duration_ms: 0,
+                    timestamp: timestamp(self.clock.now()),
+                });
+            }
+        }
+        Ok(events)
+    }
+
+    /// Appends and sees to it that it is posted; how far the log got. `None`: a newer epoch, nothing was written.
     async fn append(
         &self,
         tenant: TenantId,
@@ -211,26 +250,16 @@ impl OnBehalf<'_> {
         log: KnownLog,
         name: String,
         events: Vec<Event>,
-    ) -> Result<Seq, Error> {
+    ) -> Result<Option<Seq>, Error> {
         let holder = format!("w{}", self.ids.new_id().simple());
         let identity = LogWriter::other(log.generation, log.epoch, name, log.last_seq);
         let redis = self.connections.redis.clone();
         let mut writer = LogWriter::new(redis, self.db.clone(), tenant, conversation, identity);
-        once::append_and_post(&self.connections, &mut writer, holder, events).await?;
-        Ok(writer.known())
+        let logged = once::append_and_post(&self.connections, &mut writer, holder, events).await?;
+        Ok(logged.then(|| writer.known()))
     }
 
-    fn closed_event(&self, call: ClosedCall) -> Event {
-        Event::ToolResult {
-            tool_call_id: call.call_id,
-            tool_name: call.tool,
-            result: Some(call.result),
-            duration_ms: 0,
-            timestamp: timestamp(self.clock.now()),
-        }
-    }
-
-    /// Appends a human's reply and sees to it that it is posted; how far the log got.
+    /// Appends a human's reply and sees to it that it is posted; how far the log got. `None`: a newer epoch.
     pub(crate) async fn show_reply(
         &self,
         tenant: TenantId,
@@ -238,12 +267,12 @@ impl OnBehalf<'_> {
         log: KnownLog,
         reply: MessageId,
         ended: &Ended,
-    ) -> Result<Seq, Error> {
+    ) -> Result<Option<Seq>, Error> {
         let frames =
             self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
         let events: Vec<Event> = final_event(reply, ended).into_iter().collect();
         if frames.iter().any(|(_, event)| ends(event, reply)) {
-            return Ok(log.last_seq);
+            return Ok(Some(log.last_seq));
         }
         self.append(tenant, conversation, log, format!("e{}", reply.0.simple()), events).await
     }

@@ -16,7 +16,7 @@ use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
 use konstruct_protocol::{ErrorCode, Task, TaskKind};
 
-use crate::confirm::{self, Yes, bare_answer};
+use crate::confirm::{self, Outcome, Yes, bare_answer};
 use crate::connections::{Connections, Writer};
 use crate::error::{Error, Refusal};
 use crate::failpoint::reach;
@@ -118,13 +118,13 @@ impl Inbound {
         let wake =
             Wake { db: self.db.clone(), queue: Arc::clone(&self.queue), clock: Arc::clone(&self.clock) };
         let (tenant, conversation, id) = (message.tenant_id, message.thread_id, message.id);
-        if confirm::is_decision(&wake, tenant, conversation, id, patience).await? {
-            return Ok(Some(Accepted { duplicate: true }));
-        }
         let person = &message.sender.user_id;
         let yes = Yes { conversation, person, call_id: None, approve, message: Some(id) };
-        let decided = confirm::decide(&wake, tenant, yes, patience).await?;
-        Ok(decided.then_some(Accepted { duplicate: false }))
+        Ok(match confirm::decide(&wake, tenant, yes, patience).await? {
+            Outcome::Decided => Some(Accepted { duplicate: false }),
+            Outcome::Copy => Some(Accepted { duplicate: true }),
+            Outcome::Nothing => None,
+        })
     }
 
     /// A copy finds its row and changes nothing.

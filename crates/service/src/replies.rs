@@ -86,8 +86,10 @@ async fn deliver(
     }
     let ended = Ended::Reply { text: content.as_str().to_owned() };
     let log = KnownLog { generation: stored.generation, epoch: stored.epoch, last_seq: stored.last_seq };
-    let last = on_behalf.show_reply(tenant, conversation, log, id, &ended).await?;
+    let shown = on_behalf.show_reply(tenant, conversation, log, id, &ended).await?;
     reach("reply.shown").await;
+    // Handed back in between: the janitor has it brought under the epoch that holds.
+    let Some(last) = shown else { return Ok(()) };
     on_behalf.db.begin(tenant).await?.delivered(conversation, id, last, None).await?;
     Ok(())
 }

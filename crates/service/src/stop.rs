@@ -34,5 +34,8 @@ pub async fn stop(
     };
     reach("stop.found").await;
     patience.retry(|| connections.redis.mark_cancelled(tenant, conversation, message)).await?;
+    reach("stop.marked").await;
+    // Parked in between, it reads no mark any more: where nothing is at work now, what waits is denied.
+    confirm::cancel(wake, tenant, conversation, user, patience).await?;
     Ok(true)
 }

@@ -96,6 +96,10 @@ impl FakeChannel {
 }
 
 impl Channel for FakeChannel {
+    fn unannounced(&self) -> String {
+        r#"{"placeholder": "absent"}"#.to_owned()
+    }
+
     fn announce<'a>(&'a self, to: &'a Addressee, _: Duration) -> BoxFuture<'a, Announced> {
         Box::pin(async move {
             if self.0.lock().unwrap().announcing_fails {

@@ -113,6 +113,10 @@ impl Channel for Slack {
         Box::pin(self.whisper(to, sentence, limit))
     }
 
+    fn unannounced(&self) -> String {
+        Posts { placeholder: Placeholder::Absent, ..Posts::default() }.to_json()
+    }
+
     fn reply(&self, to: ReplyTo) -> Result<Box<dyn ChannelReply>, ChannelError> {
         let line = self.line(&to.addressee)?;
         let posts = to.posts.as_deref().map(Posts::from_json).transpose();

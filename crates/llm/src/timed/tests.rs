@@ -139,7 +139,7 @@ async fn a_silent_model_is_given_up() {
         let model = Scripted::new([turn]);
         let began = Instant::now();
         let error = ask(&model, TimeLimits::default()).await.unwrap_err();
-        assert_eq!(error.to_string(), "model call failed: no first event in time");
+        assert_eq!(error.to_string(), "model call timed out: no first event in time");
         assert_eq!((model.asked(), began.elapsed()), (1, Duration::from_secs(28)));
     }
 }
@@ -186,7 +186,7 @@ async fn usage_is_passed_on_at_once_but_is_no_first_event() {
     assert_eq!(began.elapsed(), Duration::from_millis(10));
     assert_eq!(stream.next().await, Ok(Some(used(2))));
     let error = stream.next().await.unwrap_err();
-    assert_eq!(error.to_string(), "model call failed: no first event in time");
+    assert_eq!(error.to_string(), "model call timed out: no first event in time");
     assert_eq!(began.elapsed(), Duration::from_secs(28));
 }
 
@@ -204,7 +204,7 @@ async fn an_answer_that_stalls_is_an_error() {
         Scripted::new([Turn::Answers(vec![(0, Ok(text("a"))), (29_000, Ok(text("b"))), (31_000, Ok(END))])]);
     let began = Instant::now();
     let error = ask(&model, TimeLimits::default()).await.unwrap_err();
-    assert_eq!(error.to_string(), "model call failed: no further event in time");
+    assert_eq!(error.to_string(), "model call timed out: no further event in time");
     assert_eq!(began.elapsed(), Duration::from_secs(59));
 }
 
@@ -214,7 +214,7 @@ async fn an_answer_that_never_ends_is_an_error() {
     let model = Scripted::new([Turn::Answers(drops)]);
     let began = Instant::now();
     let error = ask(&model, TimeLimits::default()).await.unwrap_err();
-    assert_eq!(error.to_string(), "model call failed: no end of the answer in time");
+    assert_eq!(error.to_string(), "model call timed out: no end of the answer in time");
     assert_eq!(began.elapsed(), Duration::from_secs(600));
 }
 

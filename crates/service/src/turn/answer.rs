@@ -25,17 +25,30 @@ impl Held<'_> {
             return self.fail(turn, ErrorCode::AgentUnavailable, false).await;
         }
         let mut course = self.course(turn, question).await?;
+        self.bill_the_dead(turn, &course).await?;
         if self.show_last_result(&mut course).await? == Called::GiveUp {
             return Ok(Turned::GiveUp);
         }
         loop {
-            let todo = course.journal.next();
-            // What waits or was interrupted is closed before a stop ends the turn: each call has its result.
-            let closes = matches!(todo, Todo::Decided(..) | Todo::Interrupted(..));
-            if !closes && self.is_stopped(turn, &course).await {
-                return self.stop_here(turn, course).await;
-            }
-            let called = match todo {
+            let stopped = self.is_stopped(turn, &course).await;
+            let called = match course.journal.next() {
+                // What was interrupted is closed before a stop ends the turn: each call has its result.
+                Todo::Interrupted(number, call) => {
+                    self.interrupted(&mut course, Call { turn, number, call: &call }).await?
+                }
+                Todo::Wait(number, call, _) if stopped => {
+                    self.deny(&mut course, Call { turn, number, call: &call }).await?
+                }
+                Todo::Decided(number, call, hash, decision) => {
+                    let decision = if stopped { Decision::Cancelled } else { decision };
+                    let at = Call { turn, number, call: &call };
+                    let called = self.carry_out(&mut course, at, &hash, decision).await?;
+                    if called == Called::Answered && decision == Decision::Cancelled {
+                        return self.stop_here(turn, course).await;
+                    }
+                    called
+                }
+                _ if stopped => return self.stop_here(turn, course).await,
                 Todo::Ask(number) => match self.round(turn, &mut course, number).await? {
                     Round::Called => continue,
                     Round::Answered(request, asking) => {
@@ -50,20 +63,8 @@ impl Held<'_> {
                 Todo::Begin(number, call) => {
                     self.begin_call(&mut course, Call { turn, number, call: &call }).await?
                 }
-                Todo::Interrupted(number, call) => {
-                    self.interrupted(&mut course, Call { turn, number, call: &call }).await?
-                }
                 Todo::Wait(_, call, expires_at) => {
                     self.wait_for_decision(turn, &mut course, &call, &expires_at).await?
-                }
-                Todo::Decided(number, call, hash, decision) => {
-                    course.waited = true;
-                    let at = Call { turn, number, call: &call };
-                    let called = self.carry_out(&mut course, at, &hash, decision).await?;
-                    if called == Called::Answered && decision == Decision::Cancelled {
-                        return self.stop_here(turn, course).await;
-                    }
-                    called
                 }
                 // The last answer called nothing, so its turn has ended with it.
                 Todo::End => return Err(Error::Bug("a turn has its answer and no end".to_owned())),
@@ -99,8 +100,17 @@ impl Held<'_> {
         let log = Patience::of(OUTAGE).retry(read).await?;
         course.seen = Seen::read(&log, answer_id);
         course.waited = course.journal.rounds() > 0;
+        if course.waited
+            && let Err(error) = redis.forget(&self.memory_key(turn)).await
+        {
+            // Messages behind it may have been answered while it waited: what they remember lacks its answer.
+            tracing::warn!(%error, "memory could not be forgotten");
+        }
         // What is journaled is shown under this id, whole: then the answer goes on under it.
-        if course.journal.rounds() > 0 && course.seen.pieces.as_ref() == Some(&course.journal.text()) {
+        if course.journal.rounds() > 0
+            && !course.journal.is_asking()
+            && course.seen.pieces.as_ref() == Some(&course.journal.text())
+        {
             course.answer_id = Some(answer_id);
             course.first_seq = course.seen.first_piece;
         }
@@ -129,7 +139,7 @@ impl Held<'_> {
             (None, None) => String::new(),
         };
         let id = known.unwrap_or_else(|| MessageId(self.agent.ids.new_id()));
-        let end = End { id, text, stopped: true, step: course.journal.last_step(), usage: None };
+        let end = End { id, text, stopped: true, usage: None };
         self.end(turn, course, end).await
     }
 

@@ -99,7 +99,7 @@ impl Held<'_> {
             ModelStepTry::Fenced => return Ok(Begun::GiveUp),
         };
         reach("asking.begun").await;
-        course.journal.note(asked(step, number));
+        course.journal.note(asked(step, number, &request.route.model));
         let event = Event::ModelCall { model: request.route.model.clone(), timestamp: self.timestamp() };
         if self.show(vec![event], None, course.first_seq).await? == Shown::GiveUp {
             return Ok(Begun::GiveUp);
@@ -143,7 +143,7 @@ impl Held<'_> {
             () = sleep(silence) => return Ok(Asked::Failed(silent())),
         };
         reach("asking.asked").await;
-        asking.reached = stream.is_ok();
+        asking.reached = matches!(&stream, Ok(_) | Err(ModelError::TimedOut { .. }));
         match stream {
             Ok(stream) => self.read(turn, stream, asking, silence).await,
             Err(failure) => Ok(Asked::Failed(failure)),
@@ -233,5 +233,5 @@ pub(super) async fn until_cut(
 }
 
 fn silent() -> ModelError {
-    ModelError::Retryable { reason: "the model was silent for too long".to_owned(), retry_after: None }
+    ModelError::TimedOut { reason: "the model was silent for too long".to_owned() }
 }

@@ -6,6 +6,7 @@ use konstruct_postgres::usage::Usage;
 
 use super::asking::Asking;
 use super::course::Course;
+use super::journal::Step;
 use super::progress::estimated_tokens;
 use super::{Held, OUTAGE, prompt};
 use crate::error::Error;
@@ -27,18 +28,16 @@ impl Held<'_> {
     }
 
     /// Books an asking that died with its invocation: what it used is not known but for what it showed.
-    pub(super) async fn bill_the_dead(
-        &self,
-        turn: &TurnRow,
-        course: &Course,
-        request: &ModelRequest,
-    ) -> Result<(), Error> {
-        let Some((step, asking)) = course.journal.unsettled() else { return Ok(()) };
+    pub(super) async fn bill_the_dead(&self, turn: &TurnRow, course: &Course) -> Result<(), Error> {
+        let Some(Step::Asked { number, asking, model, prompt_tokens, .. }) = course.journal.unsettled()
+        else {
+            return Ok(());
+        };
         let shown = course.seen.pieces.as_deref().unwrap_or_default();
         let written = shown.strip_prefix(course.journal.text().as_str()).unwrap_or(shown);
-        let tokens = estimate(request, written);
-        let usage = self.row(turn, request, Used { step, asking, tokens, estimated: true });
-        self.book(turn, &usage).await
+        let tokens = estimated(*prompt_tokens, written);
+        let used = Used { step: *number, asking: *asking, tokens, estimated: true };
+        self.book(turn, &self.row(turn, model, used)).await
     }
 
     async fn book(&self, turn: &TurnRow, usage: &Usage) -> Result<(), Error> {
@@ -51,18 +50,19 @@ impl Held<'_> {
         let counted = asking.progress.usage;
         let tokens = counted.unwrap_or_else(|| estimate(request, &asking.progress.shown));
         let estimated = counted.is_none();
-        self.row(turn, request, Used { step: asking.step, asking: asking.number, tokens, estimated })
+        let used = Used { step: asking.step, asking: asking.number, tokens, estimated };
+        self.row(turn, &asking.model, used)
     }
 
     /// The bill's line.
-    pub(super) fn row(&self, turn: &TurnRow, request: &ModelRequest, used: Used) -> Usage {
+    pub(super) fn row(&self, turn: &TurnRow, model: &str, used: Used) -> Usage {
         let Used { step, asking, tokens, estimated } = used;
         Usage {
             id: self.agent.ids.new_id(),
             agent: turn.agent.id,
             step,
             asking,
-            model: request.route.model.clone(),
+            model: model.to_owned(),
             prompt_tokens: tokens.prompt_tokens.into(),
             completion_tokens: tokens.completion_tokens.into(),
             total_tokens: tokens.total_tokens.into(),
@@ -83,9 +83,12 @@ pub(super) struct Used {
 
 /// What a call is worth in tokens where nobody counted.
 pub(super) fn estimate(request: &ModelRequest, written: &str) -> TokenUsage {
-    let tokens = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
-    let prompt_tokens = tokens(prompt::size(&request.messages, &request.tools));
-    let completion_tokens = tokens(estimated_tokens(written));
+    let prompt_tokens = prompt::size(&request.messages, &request.tools);
+    estimated(u32::try_from(prompt_tokens).unwrap_or(u32::MAX), written)
+}
+
+fn estimated(prompt_tokens: u32, written: &str) -> TokenUsage {
+    let completion_tokens = u32::try_from(estimated_tokens(written)).unwrap_or(u32::MAX);
     let total_tokens = prompt_tokens.saturating_add(completion_tokens);
     TokenUsage { prompt_tokens, completion_tokens, total_tokens }
 }

@@ -29,6 +29,11 @@ impl Held<'_> {
             return Ok(());
         }
         let Some(mut reply) = self.take_reply().await? else { return Ok(()) };
+        // Whoever is asked is heard for as long as the question stands.
+        let (redis, thread) = (&self.agent.connections.redis, self.conversation());
+        if let Err(error) = redis.engage(self.tenant, thread).await {
+            tracing::warn!(%error, "a thread could not be followed on");
+        }
         let before = course.journal.text();
         let arguments: String = call.arguments.chars().take(ARGUMENTS_CHARACTERS).collect();
         let question = format!(

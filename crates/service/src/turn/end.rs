@@ -17,6 +17,7 @@ use crate::delivery::Write;
 use crate::delivery::shown::ends;
 use crate::error::Error;
 use crate::failpoint::reach;
+use crate::hand_over::KnownLog;
 use crate::patience::Patience;
 use crate::reset::sentence;
 
@@ -44,8 +45,6 @@ pub(super) struct End {
     pub(super) id: MessageId,
     pub(super) text: String,
     pub(super) stopped: bool,
-    /// The step under way.
-    pub(super) step: i32,
     pub(super) usage: Option<Usage>,
 }
 
@@ -76,7 +75,7 @@ impl Held<'_> {
     ) -> Result<Turned, Error> {
         let usage = self.usage(turn, request, &asking);
         let text = asking.before + &asking.progress.shown;
-        let end = End { id: asking.answer_id, text, stopped: false, step: asking.step, usage: Some(usage) };
+        let end = End { id: asking.answer_id, text, stopped: false, usage: Some(usage) };
         self.end(turn, course, end).await
     }
 
@@ -90,7 +89,7 @@ impl Held<'_> {
     ) -> Result<Turned, Error> {
         let usage = asking.reached.then(|| self.usage(turn, request, &asking));
         let text = asking.before + &asking.progress.shown;
-        let end = End { id: asking.answer_id, text, stopped: true, step: asking.step, usage };
+        let end = End { id: asking.answer_id, text, stopped: true, usage };
         self.end(turn, course, end).await
     }
 
@@ -101,7 +100,6 @@ impl Held<'_> {
             id: end.id,
             text: &end.text,
             stopped: end.stopped,
-            step: end.step,
             step_result: json!({ "answer_id": end.id }),
             to_human,
         };
@@ -175,7 +173,12 @@ impl Held<'_> {
 
     /// The final frame and the publication.
     pub(super) async fn announce_end(&mut self, turn: &TurnRow, ended: &Ended) -> Result<Turned, Error> {
-        if let Some(event) = final_event(turn.id, ended)
+        if matches!(ended, Ended::Reply { .. }) {
+            // Whoever took the reply may be showing it at this moment: under the same name it is logged once.
+            if !self.show_human(turn, ended).await? {
+                return Ok(Turned::GiveUp);
+            }
+        } else if let Some(event) = final_event(turn.id, ended)
             && self.show(vec![event], None, None).await? == Shown::GiveUp
         {
             return Ok(Turned::GiveUp);
@@ -193,6 +196,21 @@ impl Held<'_> {
             }
         }
         Ok(Turned::Ended)
+    }
+
+    /// A human's reply, as whoever took it shows it; `false`: a newer epoch.
+    async fn show_human(&mut self, turn: &TurnRow, ended: &Ended) -> Result<bool, Error> {
+        let log = KnownLog {
+            generation: self.leased.generation,
+            epoch: self.leased.guard.epoch,
+            last_seq: self.writer.known(),
+        };
+        let (tenant, thread) = (self.tenant, self.conversation());
+        let shown = self.on_behalf().show_reply(tenant, thread, log, turn.id, ended).await?;
+        if let Some(last) = shown {
+            self.writer.saw(last);
+        }
+        Ok(shown.is_some())
     }
 
     /// Logs frames and hands them to the poster.

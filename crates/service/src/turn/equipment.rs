@@ -21,7 +21,7 @@ pub const TOOL_SERVER_KEY: &str = "tool_server_key";
 /// Models, tools and limits of an agent in one conversation.
 #[derive(Debug)]
 pub(super) struct Equipment {
-    /// In order of preference; never empty.
+    /// In order of preference; empty where no key opens.
     pub(super) routes: Vec<Route>,
     pub(super) toolbox: Toolbox,
     /// In the order of the toolbox' places.
@@ -31,8 +31,8 @@ pub(super) struct Equipment {
     pub(super) failures_in_a_row: i64,
     pub(super) summary: String,
     pub(super) summary_until: Position,
-    /// The month has a budget, and nothing of it is left.
-    pub(super) is_month_spent: bool,
+    /// What is left of the month's budget; `None`: there is none.
+    pub(super) tokens_left: Option<i64>,
 }
 
 impl Agent {
@@ -53,7 +53,7 @@ impl Agent {
             failures_in_a_row: row.failures_in_a_row,
             summary: row.summary,
             summary_until: row.summary_until,
-            is_month_spent: row.is_month_spent,
+            tokens_left: row.tokens_left,
         })
     }
 
@@ -74,7 +74,15 @@ impl Agent {
         for (provider, model) in models {
             let sealed = row.keys.iter().find(|(_, of, _)| *of == provider);
             let key = match sealed {
-                Some((id, _, sealed)) => Some(self.open(tenant, *id, PROVIDER_KEY, sealed).await?),
+                Some((id, _, sealed)) => match self.open(tenant, *id, PROVIDER_KEY, sealed).await {
+                    Ok(key) => Some(key),
+                    Err(error) if error.is_retryable() => return Err(error),
+                    // Never with the platform's in its place: that is at somebody else's expense.
+                    Err(error) => {
+                        tracing::error!(%error, provider = provider.as_str(), "a tenant's key does not open");
+                        continue;
+                    }
+                },
                 None => None,
             };
             routes.push(Route { provider, model, key });
@@ -157,6 +165,11 @@ impl Agent {
 }
 
 impl Equipment {
+    /// The summary, where it holds nothing from this position on: a turn that waited may be older than it.
+    pub(super) fn summary_before(&self, position: Position) -> &str {
+        if self.summary_until < position { &self.summary } else { "" }
+    }
+
     /// The model that is asked first.
     pub(super) fn first_route(&self) -> Route {
         self.route_after(0)

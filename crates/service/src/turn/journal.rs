@@ -21,6 +21,10 @@ pub enum Step {
         asking: i32,
         /// The last asking that is paid for, or cost nothing.
         settled: i32,
+        /// Which model was asked.
+        model: String,
+        /// Tokens of its prompt, as estimated.
+        prompt_tokens: u32,
     },
     /// A model answered.
     Answered {
@@ -199,13 +203,19 @@ impl Journal {
         self.steps.iter().filter(|step| matches!(step, Step::Answered { .. })).count()
     }
 
-    /// The asking that died, if its cost is not known: its step and number.
+    /// The asking that died, if its cost is not known.
     #[must_use]
-    pub fn unsettled(&self) -> Option<(i32, i32)> {
-        match self.steps.last() {
-            Some(Step::Asked { number, asking, settled }) if settled < asking => Some((*number, *asking)),
-            _ => None,
-        }
+    pub fn unsettled(&self) -> Option<&Step> {
+        self.steps.last().filter(|step| match step {
+            Step::Asked { asking, settled, .. } => settled < asking,
+            Step::Answered { .. } | Step::Called { .. } => false,
+        })
+    }
+
+    /// Whether a model was asked and nothing is known of it.
+    #[must_use]
+    pub fn is_asking(&self) -> bool {
+        matches!(self.steps.last(), Some(Step::Asked { .. }))
     }
 
     /// Whether a human is to have the conversation when this turn ends.
@@ -217,12 +227,6 @@ impl Journal {
             }
             _ => false,
         })
-    }
-
-    /// The place of the last step; 0 where there is none.
-    #[must_use]
-    pub fn last_step(&self) -> i32 {
-        self.steps.last().map_or(0, Step::number)
     }
 
     /// What was written and called so far, as a prompt shows it: behind each answer a result for each of its calls.
@@ -246,6 +250,14 @@ impl Journal {
             }
         }
         exchanges
+    }
+
+    /// The calls of the turn that have their results, in order.
+    pub fn results(&self) -> impl Iterator<Item = (&ToolCall, &str)> {
+        self.steps.iter().filter_map(|step| match step {
+            Step::Called { call, state: CallState::Done(result), .. } => Some((call, result.as_str())),
+            _ => None,
+        })
     }
 
     /// The last call that has its result, with it; `None`: the last step is none.
@@ -276,7 +288,13 @@ fn model_step(row: StepRow) -> Step {
             text,
             calls: calls.into_iter().map(WrittenCall::into_call).collect(),
         },
-        None => Step::Asked { number: row.number, asking: row.asking, settled: row.settled },
+        None => {
+            let model = row.request.get("model").and_then(serde_json::Value::as_str).unwrap_or_default();
+            let (asking, settled) = (row.asking, row.settled);
+            let prompt_tokens = row.request.get("prompt_tokens").and_then(serde_json::Value::as_u64);
+            let prompt_tokens = u32::try_from(prompt_tokens.unwrap_or(0)).unwrap_or(u32::MAX);
+            Step::Asked { number: row.number, asking, settled, model: model.to_owned(), prompt_tokens }
+        }
     }
 }
 

@@ -9,6 +9,9 @@ use time::Date;
 
 use super::progress::estimated_tokens;
 
+/// Stands behind a result that there was no room for.
+const CUT: &str = " [cut off]";
+
 /// What a prompt is built from.
 #[derive(Debug, Clone, Copy)]
 pub struct Facts<'a> {
@@ -38,14 +41,44 @@ pub fn build(facts: Facts<'_>) -> Vec<PromptMessage> {
     let system = system_message(&facts);
     let fixed = estimated_tokens(&system) + estimated_tokens(facts.question) + tools_size(facts.tools);
     let mut left = facts.tokens_max.saturating_sub(fixed);
-    // What this answer has called comes first: without it the model would call again.
-    let exchanges = fitting(facts.exchanges, |exchange| exchange.iter().map(message_size).sum(), &mut left);
+    // What this answer has called comes first, and its newest part always: without it the model would call again.
+    let (newest, older) = facts.exchanges.split_last().map_or((Vec::new(), &[][..]), |(last, older)| {
+        let last = cut_to(last, left);
+        left = left.saturating_sub(last.iter().map(message_size).sum());
+        (last, older)
+    });
+    let exchanges = fitting(older, |exchange| exchange.iter().map(message_size).sum(), &mut left);
     let said = fitting(facts.said, remembered_size, &mut left);
     let mut messages = vec![PromptMessage::System(system)];
     messages.extend(said.iter().flat_map(said_messages));
     messages.push(PromptMessage::User(facts.question.to_owned()));
     messages.extend(exchanges.iter().flatten().cloned());
+    messages.extend(newest);
     messages
+}
+
+/// An exchange whose results share what room there is.
+fn cut_to(exchange: &[PromptMessage], tokens: usize) -> Vec<PromptMessage> {
+    let results =
+        exchange.iter().filter(|message| matches!(message, PromptMessage::ToolResult { .. })).count();
+    let called: usize = exchange
+        .iter()
+        .filter(|message| !matches!(message, PromptMessage::ToolResult { .. }))
+        .map(message_size)
+        .sum();
+    let room = tokens.saturating_sub(called).saturating_mul(4) / results.max(1);
+    let cut = |message: &PromptMessage| match message {
+        PromptMessage::ToolResult { call_id, result } if result.len() > room => {
+            let mut end = room;
+            while !result.is_char_boundary(end) {
+                end -= 1;
+            }
+            let result = format!("{}{CUT}", result.get(..end).unwrap_or_default());
+            PromptMessage::ToolResult { call_id: call_id.clone(), result }
+        }
+        other => other.clone(),
+    };
+    exchange.iter().map(cut).collect()
 }
 
 /// What messages are worth in tokens, as we estimate them.

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
 
-use super::{Held, Turned};
+use super::{Held, Turned, is_reply};
 use crate::error::Error;
 use crate::outgoing::Installed;
 use crate::patience::Patience;
@@ -116,9 +116,11 @@ impl Held<'_> {
         };
         let work = self.work(turn);
         let journal = Journal { db: self.agent.db.clone(), tenant: self.tenant, work };
+        let unannounced = || is_reply(turn).then(|| installed.channel.unannounced());
+        let posts = turn.channel_posts.clone().or_else(unannounced);
         let to = ReplyTo {
             addressee: addressee.clone(),
-            posts: turn.channel_posts.clone(),
+            posts: posts.clone(),
             journal: Arc::new(journal),
             streams: installed.streams,
         };

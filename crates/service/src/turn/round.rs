@@ -45,6 +45,8 @@ impl Held<'_> {
         number: i32,
     ) -> Result<Round, Error> {
         let limits = self.agent.limits.clone();
+        // Silence is the model's alone: what tools took is not.
+        course.heard = Instant::now();
         // The last round must write: it is offered nothing to call.
         let may_call = course.journal.rounds() < limits.rounds_max;
         let offered = if may_call { course.kit.toolbox.offered() } else { Vec::new() };
@@ -53,7 +55,7 @@ impl Held<'_> {
             today: self.agent.clock.now().date(),
             channel: turn.channel,
             tools: &offered,
-            summary: &course.kit.summary,
+            summary: course.kit.summary_before(turn.position),
             said: &course.said,
             question: &course.question,
             exchanges: &course.journal.exchanges(),
@@ -62,8 +64,8 @@ impl Held<'_> {
         let route = course.kit.first_route();
         let mut request =
             ModelRequest { route, messages, tools: offered, tokens_max: limits.answer_tokens_max };
-        self.bill_the_dead(turn, course, &request).await?;
-        if course.failures >= self.failures_max(course) || turn.deaths >= limits.deaths_max {
+        let nobody = course.kit.routes.is_empty();
+        if nobody || course.failures >= self.failures_max(course) || turn.deaths >= limits.deaths_max {
             return self.failed(turn, course).await;
         }
         loop {
@@ -71,7 +73,7 @@ impl Held<'_> {
             let mut asking = match self.begin(turn, course, &mut request, number).await? {
                 Begun::Yes(asking) => *asking,
                 Begun::BudgetSpent => {
-                    return Ok(Round::Ended(self.fail(turn, ErrorCode::BudgetSpent, false).await?));
+                    return self.fail_with(turn, course, ErrorCode::BudgetSpent, false).await;
                 }
                 Begun::GiveUp => return Ok(Round::Ended(Turned::GiveUp)),
                 Begun::Stopped => return Ok(Round::Stopped),
@@ -201,15 +203,26 @@ impl Held<'_> {
 
     /// The models failed for good: the turn ends, and after too many such ends a human gets the conversation.
     async fn failed(&mut self, turn: &TurnRow, course: &mut Course) -> Result<Round, Error> {
+        let row = course.kit.failures_in_a_row + 1;
+        let enough = course.kit.failures_until_human.is_some_and(|most| row >= i64::from(most));
+        self.fail_with(turn, course, ErrorCode::AgentFailed, enough).await
+    }
+
+    /// Ends the turn with an error; what was shown is void. Where its tools asked for a human, a human gets it.
+    async fn fail_with(
+        &mut self,
+        turn: &TurnRow,
+        course: &Course,
+        code: ErrorCode,
+        to_human: bool,
+    ) -> Result<Round, Error> {
         if let Some(shown) = course.shown_id(turn)
             && self.discard(shown).await? == Shown::GiveUp
         {
             return Ok(Round::Ended(Turned::GiveUp));
         }
-        let row = course.kit.failures_in_a_row + 1;
-        let enough = course.kit.failures_until_human.is_some_and(|most| row >= i64::from(most));
-        let to_human = course.journal.escalates() || enough;
-        Ok(Round::Ended(self.fail(turn, ErrorCode::AgentFailed, to_human).await?))
+        let to_human = to_human || course.journal.escalates();
+        Ok(Round::Ended(self.fail(turn, code, to_human).await?))
     }
 
     /// Each model of the agent is tried, and one alone three times.
@@ -278,8 +291,8 @@ pub(super) fn glue_of(course: &Course) -> &'static str {
 }
 
 /// A step that is asked for.
-pub(super) const fn asked(number: i32, asking: i32) -> Step {
-    Step::Asked { number, asking, settled: asking - 1 }
+pub(super) fn asked(number: i32, asking: i32, model: &str) -> Step {
+    Step::Asked { number, asking, settled: asking - 1, model: model.to_owned(), prompt_tokens: 0 }
 }
 
 /// Doubles from half a second, less up to a quarter by chance, so that many who failed together do not come back

@@ -9,10 +9,10 @@ use konstruct_postgres::memory::Said;
 use konstruct_postgres::turns::TurnRow;
 use konstruct_redis::memory::Remembered;
 
-use super::Held;
 use super::bill::{Used, estimate};
 use super::context::remembered;
 use super::equipment::Equipment;
+use super::{Held, prompt};
 use crate::error::Error;
 use crate::failpoint::reach;
 
@@ -44,16 +44,24 @@ impl Held<'_> {
         let said = older_half(tx.said_between(thread, after, before, rows).await?, most / 2);
         let Some(until) = said.last().map(|said| said.position) else { return Ok(()) };
         let kit = self.agent.equipment(self.tenant, turn).await?;
-        if kit.is_month_spent {
+        let request = request(&kit, said, self.agent.limits.prompt_tokens_max);
+        let needs = prompt::size(&request.messages, &[]).saturating_add(TOKENS_MAX as usize);
+        let needs = i64::try_from(needs).unwrap_or(i64::MAX);
+        if kit.routes.is_empty() || kit.tokens_left.is_some_and(|left| left < needs) {
             return Ok(());
         }
-        let request = request(&kit, said, self.agent.limits.prompt_tokens_max);
-        let (summary, usage) = tokio::time::timeout(LIMIT, self.write(&request)).await.unwrap_or_default();
+        let mut notes = Notes::default();
+        if tokio::time::timeout(LIMIT, self.write(&request, &mut notes)).await.is_err() {
+            notes.whole = false;
+        }
         reach("summary.written").await;
-        let tokens = usage.unwrap_or_else(|| estimate(&request, &summary));
-        let used = Used { step: STEP, asking: 1, tokens, estimated: usage.is_none() };
-        let usage = self.row(turn, &request, used);
-        self.agent.db.begin(self.tenant).await?.record_usage(turn.id, &usage).await?;
+        if notes.reached {
+            let tokens = notes.usage.unwrap_or_else(|| estimate(&request, &notes.text));
+            let used = Used { step: STEP, asking: 1, tokens, estimated: notes.usage.is_none() };
+            let usage = self.row(turn, &request.route.model, used);
+            self.agent.db.begin(self.tenant).await?.record_usage(turn.id, &usage).await?;
+        }
+        let summary: String = notes.text.chars().take(CHARACTERS_MAX).filter(|_| notes.whole).collect();
         if summary.is_empty() {
             return Err(Error::Away("the model wrote none".to_owned()));
         }
@@ -61,26 +69,36 @@ impl Held<'_> {
         Ok(self.agent.db.begin(self.tenant).await?.keep_summary(thread, epoch, until, &summary).await?)
     }
 
-    /// What the model writes; nothing where it fails.
-    async fn write(&self, request: &ModelRequest) -> (String, Option<TokenUsage>) {
-        let (mut text, mut usage) = (String::new(), None);
+    /// What the model writes.
+    async fn write(&self, request: &ModelRequest, notes: &mut Notes) {
         let read = async {
             let mut stream = self.agent.model.ask(request).await?;
+            notes.reached = true;
             while let Some(event) = stream.next().await? {
                 match event {
-                    ModelEvent::Text(piece) => text.push_str(&piece),
-                    ModelEvent::Usage(counted) => usage = Some(counted),
+                    ModelEvent::Text(piece) => notes.text.push_str(&piece),
+                    ModelEvent::Usage(counted) => notes.usage = Some(counted),
                     ModelEvent::ToolCall(_) | ModelEvent::Finished(_) => {}
                 }
             }
+            notes.whole = true;
             Ok::<_, ModelError>(())
         };
         if let Err(error) = read.await {
             tracing::warn!(%error, "the model failed to summarise");
-            text.clear();
         }
-        (text.chars().take(CHARACTERS_MAX).collect(), usage)
     }
+}
+
+/// What the model has written.
+#[derive(Debug, Default)]
+struct Notes {
+    text: String,
+    usage: Option<TokenUsage>,
+    /// It was at work.
+    reached: bool,
+    /// It was done.
+    whole: bool,
 }
 
 /// The oldest of these that are so many messages at most; one at least.

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use konstruct_domain::Channel;
 use konstruct_ports::ToolCall;
+use konstruct_postgres::confirmations::Ruling;
 use konstruct_postgres::memory::Found;
 use konstruct_postgres::steps::{Decision, Parked, ToolBegins, ToolStep, ToolStepTry};
 use konstruct_postgres::turns::TurnRow;
@@ -144,7 +145,7 @@ impl Held<'_> {
         let parked = Patience::of(OUTAGE).retry(park).await?;
         reach("tool.parked").await;
         match parked {
-            Parked::Yes => Ok(Called::Waits),
+            Parked::Yes => self.parked(turn, course, call).await,
             Parked::Fenced => Ok(Called::GiveUp),
             // Its channel's journal went on without us: the next invocation begins with what is there.
             Parked::Decided if turn.channel != Channel::Web => Ok(Called::GiveUp),
@@ -153,6 +154,36 @@ impl Held<'_> {
                 Ok(Called::Answered)
             }
         }
+    }
+
+    /// A stop that came while the turn was parked marked a turn at work, and found none: it is carried out here.
+    async fn parked(
+        &mut self,
+        turn: &TurnRow,
+        course: &mut Course,
+        call: &ToolCall,
+    ) -> Result<Called, Error> {
+        let thread = self.conversation();
+        let mark = self.agent.connections.redis.cancelled(self.tenant, thread).await;
+        if mark.ok().flatten() != Some(turn.id) {
+            return Ok(Called::Waits);
+        }
+        let person = self.person(turn);
+        let ruling = Ruling {
+            conversation: thread,
+            person: &person,
+            call_id: Some(&call.id),
+            decision: Decision::Cancelled,
+            message: None,
+        };
+        let cancel = async { self.agent.db.begin(self.tenant).await?.decide(ruling).await };
+        // Decided by another in between, or now: either way the turn is open again, and goes on.
+        cancel.await?;
+        if turn.channel != Channel::Web {
+            return Ok(Called::GiveUp);
+        }
+        self.read_journal(turn, course).await?;
+        Ok(Called::Answered)
     }
 
     /// Does what a person decided. What is run is what was asked about: its arguments, and still granted.
@@ -192,6 +223,15 @@ impl Held<'_> {
             (Decision::Expired, _) => EXPIRED.to_owned(),
         };
         let result = ToolResult { result: not_run, duration_ms: 0 };
+        self.finish_call(course, at, result).await
+    }
+
+    /// A call that waits, of an answer that is stopped.
+    pub(super) async fn deny(&mut self, course: &mut Course, at: Call<'_>) -> Result<Called, Error> {
+        if self.show_call(course, at.call).await? == Shown::GiveUp {
+            return Ok(Called::GiveUp);
+        }
+        let result = ToolResult { result: DENIED.to_owned(), duration_ms: 0 };
         self.finish_call(course, at, result).await
     }
 
@@ -278,13 +318,7 @@ impl Held<'_> {
         if !course.seen.calls.insert(call.id.clone()) {
             return Ok(Shown::From(self.writer.known()));
         }
-        let event = Event::ToolCall {
-            tool_call_id: call.id.clone(),
-            tool_name: call.name.clone(),
-            arguments: shown_arguments(call),
-            timestamp: self.timestamp(),
-        };
-        self.show(vec![event], None, course.first_seq).await
+        self.show(vec![call_event(call, self.timestamp())], None, course.first_seq).await
     }
 
     /// `tool_result`, once.
@@ -405,6 +439,16 @@ impl Held<'_> {
             named.push(call);
         }
         Ok(named)
+    }
+}
+
+/// What tells people of a call.
+pub(crate) fn call_event(call: &ToolCall, timestamp: String) -> Event {
+    Event::ToolCall {
+        tool_call_id: call.id.clone(),
+        tool_name: call.name.clone(),
+        arguments: shown_arguments(call),
+        timestamp,
     }
 }
 

