@@ -96,7 +96,7 @@ async fn mixed(stack: &'static Stack, n: usize, turns: usize) {
         "/tool tickets_lookup {\"ticket\": \"7\"}",
         "/error 400",
         "/tool no_such_tool",
-        "/tokens 400 2",
+        "/tokens 400 0.5",
         "/error midstream",
         "/tool search_history {\"query\": \"hello\"}",
         "/slow 300",
@@ -108,8 +108,8 @@ async fn mixed(stack: &'static Stack, n: usize, turns: usize) {
             |kept: &Kept| kept.numbered().filter(|f| f["type"] == "chunk" || f["streaming"] == true).count();
         let before = device.look(pieces);
         let id = device.said(kind).await;
-        if kind == "/tokens 400 2" {
-            // A piece every half second: the stop comes right behind one.
+        if kind == "/tokens 400 0.5" {
+            // A piece every two seconds: the stop comes right behind one.
             device
                 .wait("a piece", Duration::from_secs(60), |kept| (pieces(kept) > before).then_some(()))
                 .await;

@@ -49,6 +49,11 @@ pub fn endings(frames: &[Value]) -> Result<Vec<Ending>, String> {
             pieces.entry(message_id).or_default().push_str(&piece);
         } else if frame["type"] == "discard" {
             pieces.remove(&message_id);
+        } else if frame["by"] == "human" {
+            // A human's reply ends no turn: it comes without pieces.
+            if text("in_reply_to").is_some() || pieces.contains_key(&message_id) {
+                return Err(format!("a human's reply like an answer: {frame}"));
+            }
         } else if frame["type"] == "response" || frame["streaming"] == false {
             let mut shown = pieces.remove(&message_id).unwrap_or_default();
             let whole = text("text").or_else(|| text("content"));

@@ -48,6 +48,8 @@ pub async fn reply(
         match store.await? {
             ReplyStored::Yes(stored) => {
                 reach("reply.stored").await;
+                // Whoever took it over may have died before people were told.
+                on_behalf.settle(tenant, conversation, None).await?;
                 return deliver(on_behalf, tenant, conversation, id, content, stored).await;
             }
             ReplyStored::NotWithAHuman => on_behalf.hand_over(tenant, conversation, true).await?,

@@ -91,7 +91,7 @@ pub fn confirmed(stage: &mut Stage, death: Option<Death>) -> Reached {
         run(None, say_yes);
     }
     // The continue that was queued, or the janitor's wake where it was lost: the same turn either way.
-    let task = konstruct_protocol::Task { task: TaskKind::Continue, ..task };
+    let task = konstruct_protocol::Task::new(TaskKind::Continue, task.epoch, task.message);
     let after = stage.work(&task, death);
     let end = stage.ended_once(death);
     assert_eq!(end.in_reply_to, message.to_string());

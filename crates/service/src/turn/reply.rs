@@ -120,7 +120,7 @@ impl Held<'_> {
         let posts = turn.channel_posts.clone().or_else(unannounced);
         let to = ReplyTo {
             addressee: addressee.clone(),
-            posts: posts.clone(),
+            posts,
             journal: Arc::new(journal),
             streams: installed.streams,
         };
