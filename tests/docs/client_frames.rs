@@ -10,6 +10,7 @@ fn least(kind: &str) -> Value {
         "auth" => json!({ "type": kind, "token": "x" }),
         "message" => json!({ "type": kind, "content": "x" }),
         "resume" => json!({ "type": kind, "after": 0 }),
+        "tool_confirm" => json!({ "type": kind, "tool_call_id": "x", "approve": true }),
         _ => json!({ "type": kind }),
     }
 }

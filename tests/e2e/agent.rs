@@ -140,3 +140,68 @@ async fn the_bill_of_five_hundred_mixed_turns_is_the_models_own_count_to_the_tok
     );
     assert_eq!(ledger, model);
 }
+
+/// proves AGNT-06, AGNT-02, CHAT-04
+#[tokio::test]
+async fn what_operators_may_ask_is_answered_by_the_book() {
+    let stack = Stack::get();
+    let (admin, member) = (Rest::of(&stack.admin("acme")), Rest::of(&stack.member("acme")));
+    let stranger = Rest::of(&stack.admin("globex"));
+    let conversation = member.conversation("acme").await;
+    let escalation = format!("/conversations/{conversation}/escalation");
+    let replies = format!("/conversations/{conversation}/replies");
+    let unknown = "/conversations/00000000-0000-4000-8000-000000000000/escalation";
+    let human = json!({"status": "human"});
+    for (rest, path, body, status) in [
+        (&member, &escalation, human.clone(), 403),
+        (&stranger, &escalation, human.clone(), 404),
+        (&Rest::with(None), &escalation, human.clone(), 401),
+        (&admin, &unknown.to_owned(), human.clone(), 404),
+        (&admin, &escalation, json!({"status": "robot"}), 422),
+        (&admin, &escalation, json!({}), 422),
+        (&admin, &escalation, json!([]), 422),
+        (&admin, &escalation, human.clone(), 200),
+        (&admin, &escalation, human, 200),
+    ] {
+        let answer = rest.call("PUT", path, Some(body.clone())).await;
+        assert_eq!(answer.status, status, "{path} {body}: {}", answer.body);
+    }
+    let id = uuid::Uuid::new_v4();
+    for (rest, body, status) in [
+        (&member, json!({"content": "x"}), 403),
+        (&stranger, json!({"content": "x"}), 404),
+        (&admin, json!({}), 422),
+        (&admin, json!({"content": " "}), 422),
+        (&admin, json!({"content": "x".repeat(32_001)}), 422),
+        (&admin, json!({"content": "x", "id": "7"}), 422),
+        (&admin, json!({"content": "once", "id": id}), 202),
+        (&admin, json!({"content": "once", "id": id}), 202),
+    ] {
+        let answer = rest.post(&replies, body.clone()).await;
+        assert_eq!(answer.status, status, "{body:.60}: {}", answer.body);
+    }
+    let history = member.history(&conversation).await;
+    assert_eq!(history.len(), 1);
+    assert_eq!((&history[0]["content"], &history[0]["by"]), (&json!("once"), &json!("human")));
+    let tenant = stack.tenant_id("acme");
+    let usage = |query: &str| format!("!/api/portal/usage?tenant_id={tenant}&{query}");
+    for (rest, query, status) in [
+        (&admin, "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", 200),
+        (&admin, "from=2026-01-01T00:00:00%2B02:00&to=2026-02-01T00:00:00Z", 200),
+        (&admin, "from=2026-02-01T00:00:00Z&to=2026-01-01T00:00:00Z", 400),
+        (&admin, "from=yesterday&to=2026-02-01T00:00:00Z", 400),
+        (&admin, "to=2026-02-01T00:00:00Z", 400),
+        (&member, "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", 403),
+        (&stranger, "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z", 403),
+        (
+            &Rest::with(Some(stack.platform_admin_token())),
+            "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00Z",
+            200,
+        ),
+    ] {
+        let answer = rest.get(&usage(query)).await;
+        assert_eq!(answer.status, status, "{query}: {}", answer.body);
+    }
+    let bad = admin.get(&format!("/conversations?tenant_id={tenant}&status=robot")).await;
+    assert_eq!(bad.status, 400);
+}

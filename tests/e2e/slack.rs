@@ -384,3 +384,48 @@ async fn no_token_and_no_secret_is_in_any_log() {
         }
     }
 }
+
+/// proves AGNT-05, AGNT-06, CHAN-05
+#[tokio::test]
+async fn a_yes_in_a_thread_runs_what_waits_and_a_humans_reply_reaches_the_thread() {
+    let slack = Workspace::new();
+    let (room, ts, ticket) = (room(), new_ts(), format!("t{}", uuid::Uuid::new_v4().simple()));
+    let reply_in_thread = |text: &str| {
+        let more = json!({"type": "message", "thread_ts": ts, "channel_type": "channel"});
+        event(&room, &new_ts(), text, &more)
+    };
+    let stands = async |like: &str| {
+        let one = |threads: &BTreeMap<String, Vec<String>>| {
+            threads.get(&ts).is_some_and(|texts| texts.iter().any(|text| text.contains(like)))
+        };
+        slack.until(&room, one).await.remove(&ts).expect("the thread")
+    };
+    let ask = mention(&format!("/tool tickets_close {{\"ticket\": \"{ticket}\"}}"));
+    assert_eq!(slack.deliver(&event(&room, &ts, &ask, &json!({}))).await, 200);
+    assert_eq!(stands("May I run").await.len(), 1, "the question stands in the placeholder's place");
+    assert_eq!(slack.deliver(&reply_in_thread("yes")).await, 200);
+    let answered = stands("is closed").await;
+    assert_eq!(answered.len(), 1, "{answered:?}");
+    assert!(!answered[0].contains("May I run"), "the answer takes the question's place: {answered:?}");
+
+    let rest = crate::client::Rest::of(&slack.stack.admin("acme"));
+    let path = format!("/conversations?tenant_id={}&status=ai&limit=200", slack.stack.tenant_id("acme"));
+    let listed = rest.get(&path).await.body;
+    let found = listed
+        .as_array()
+        .expect("a list")
+        .iter()
+        .find(|line| line["last_message_preview"].to_string().contains(&ticket));
+    let conversation = found.expect("the thread's conversation")["id"].as_str().expect("an id").to_owned();
+    let said = json!({"content": "A human is here now."});
+    let taken = rest.post(&format!("/conversations/{conversation}/replies"), said).await;
+    assert_eq!(taken.status, 202, "{}", taken.body);
+    assert_eq!(stands("A human is here now.").await.len(), 2);
+    assert_eq!(slack.deliver(&reply_in_thread("thank you, human")).await, 200);
+    let back = format!("/conversations/{conversation}/escalation");
+    let back = rest.call("PUT", &back, Some(json!({"status": "ai"}))).await;
+    assert_eq!((back.status, back.body), (200, json!({"status": "ai"})));
+    assert_eq!(slack.deliver(&reply_in_thread("and you, agent?")).await, 200);
+    let texts = stands("and you, agent?").await;
+    assert!(!texts.iter().any(|text| text.contains("thank you, human")), "the AI was silent: {texts:?}");
+}

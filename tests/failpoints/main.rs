@@ -114,3 +114,9 @@ fn a_hand_over_by_the_tool_is_told_once_whatever_dies() {
 fn a_take_over_and_a_reply_are_told_once_wherever_they_die() {
     die_everywhere(Story::TakenOver);
 }
+
+/// proves AGNT-06
+#[test]
+fn a_wish_for_a_human_is_granted_once_whatever_dies() {
+    die_everywhere(Story::Wished);
+}

@@ -46,6 +46,8 @@ pub enum Story {
     Confirmed,
     /// The tool hands over to a human; the agent dies.
     Escalated,
+    /// A person plainly asks for a human; the agent dies.
+    Wished,
     /// A human takes over during an answer and replies; that dies, and is asked for again.
     TakenOver,
 }
@@ -157,6 +159,7 @@ impl Story {
             Self::Tool => agent::tool(&mut stage, death),
             Self::Confirmed => agent::confirmed(&mut stage, death),
             Self::Escalated => agent::escalated(&mut stage, death),
+            Self::Wished => agent::wished(&mut stage, death),
             Self::TakenOver => agent::taken_over(&mut stage, death),
         }
     }

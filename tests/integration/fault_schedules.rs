@@ -51,8 +51,10 @@ impl<'a> Schedule<'a> {
         // Fakes of its own: schedules share nothing but the servers.
         let model = Arc::new(FakeModel::default());
         model.echo_slowly(Duration::from_millis(1 + chance.below(10)));
-        let (gateway, queue) = (Arc::default(), Arc::default());
-        let mut world = World { model, gateway, queue, name: format!("schedule-{seed}"), ..world.clone() };
+        model.calls_first("shop_find");
+        let (gateway, queue, tools) = (Arc::default(), Arc::default(), Arc::default());
+        let mut world =
+            World { model, gateway, queue, tools, name: format!("schedule-{seed}"), ..world.clone() };
         world.limits.lease = LEASE;
         let count = 2 + usize::from(chance.once_in(3));
         let (app, rooms) = runtime.block_on(async {
@@ -142,6 +144,7 @@ impl<'a> Schedule<'a> {
                 check::room(app, room, *seed, tally).await;
             }
             check::nothing_crossed(app, rooms, *seed);
+            check::no_tool_ran_twice(app, *seed, tally);
             assert!(!app.gateway().overlapped(), "seed {seed}: two posts at once to one connection");
         });
         tally.posts_failed.fetch_add(self.app.gateway().failed(), Relaxed);
@@ -156,7 +159,7 @@ async fn cut_postgres(app: &TestApp, tally: &Tally) {
     tally.cuts.fetch_add(1, Relaxed);
 }
 
-/// proves CHAT-07, CHAT-08, CHAT-09, CHAT-10, CHAT-11, CHAT-12, TEN-02
+/// proves AGNT-04, CHAT-07, CHAT-08, CHAT-09, CHAT-10, CHAT-11, CHAT-12, TEN-02
 #[test]
 fn whatever_fails_each_message_is_stored_once_and_ended_once_in_order() {
     let runtime = Builder::new_current_thread().enable_all().build().unwrap();

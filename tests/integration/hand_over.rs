@@ -11,6 +11,7 @@ use konstruct_service::conversations::{Filter, history, list};
 use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_service::replies::{administered, reply};
 use konstruct_service::turn::Disposition;
+use konstruct_service::turn::wish::HANDED_OVER;
 use konstruct_tests::builders::principal;
 use konstruct_tests::fakes::model::{Beat, Script, echo, fatal};
 use konstruct_tests::history::endings;
@@ -42,7 +43,7 @@ async fn the_tool_ends_the_answer_first_and_then_a_human_has_it_until_it_is_hand
     let conversation = app.conversation(&tenant).await;
     let client = session(&app, &tenant, conversation).await;
     app.model().script([Script::call("c1", "escalate_to_human", "{}"), Script::say(&["A colleague comes."])]);
-    says(&app, &tenant, conversation, "a human, please").await;
+    says(&app, &tenant, conversation, "my order is wrong").await;
     let frames = kinds(&client, &app);
     assert_eq!(frames[frames.len() - 2..], ["whole", "escalation"]);
     assert_eq!(frame(&client, &app, "escalation")["status"], "human");
@@ -73,7 +74,7 @@ async fn the_tool_ends_the_answer_first_and_then_a_human_has_it_until_it_is_hand
     assert_eq!(
         app.model().prompts().pop().unwrap(),
         [
-            "a human, please",
+            "my order is wrong",
             "A colleague comes.",
             "anybody there?",
             "[A human colleague wrote:] The code is 4711.",
@@ -83,6 +84,27 @@ async fn the_tool_ends_the_answer_first_and_then_a_human_has_it_until_it_is_hand
     let (messages, _) = history(&app.db, &tenant.caller(), conversation, None, 50).await.unwrap();
     let by_human: Vec<bool> = messages.iter().map(|m| m.by_human).collect();
     assert_eq!(by_human, [false, false, false, true, false, false]);
+}
+
+/// proves AGNT-06
+#[tokio::test]
+async fn who_plainly_asks_for_a_human_gets_one_also_where_no_model_answers() {
+    let app = TestApp::start().await;
+    for granted in [true, false] {
+        let tenant = app.tenant().await;
+        if granted {
+            app.grant(&tenant, "escalate_to_human", false).await;
+        }
+        let conversation = app.conversation(&tenant).await;
+        let client = session(&app, &tenant, conversation).await;
+        let asked = app.model().asked().len();
+        says(&app, &tenant, conversation, "I want to talk to a human, please.").await;
+        let told = endings(&client.numbered(&app)).unwrap();
+        let handed = kinds(&client, &app).contains(&"escalation".to_owned());
+        assert_eq!(handed, granted);
+        assert_eq!(app.model().asked().len() - asked, usize::from(!granted), "{:?}", told[0]);
+        assert_eq!(told[0].answer.as_ref().unwrap().1 == HANDED_OVER, granted);
+    }
 }
 
 /// proves AGNT-06, CHAT-04

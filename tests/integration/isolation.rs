@@ -151,6 +151,7 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
             "begin_tool_step",
             tx().await.begin_tool_step(work, tool_step).await.unwrap() == ToolStepTry::Fenced,
         ),
+        ("begin_answer", !tx().await.begin_answer(work, m, 0).await.unwrap()),
         ("finish_tool_step", !tx().await.finish_tool_step(work, 0, &json!({})).await.unwrap()),
         ("claim_tool_step", !tx().await.claim_tool_step(work, 0).await.unwrap()),
         ("park", tx().await.park(work, Seq(9)).await.unwrap() == Parked::Fenced),

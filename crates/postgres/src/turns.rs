@@ -120,6 +120,26 @@ impl TenantTx {
         rows.first().map(turn_row).transpose()
     }
 
+    /// Journals the id of an answer that no model writes, before its first piece; `false`: fenced off.
+    ///
+    /// # Errors
+    /// [`DbError`].
+    pub async fn begin_answer(self, work: Work, answer_id: MessageId, deaths: i32) -> Result<bool, DbError> {
+        const SQL: &str = "
+            UPDATE turns SET answer_id = $5, attempts = $6, in_progress = true, began_at = coalesce(began_at, now())
+            WHERE id = $4 AND state = 'open' AND EXISTS
+                (SELECT 1 FROM web_conversations WHERE id = $1 AND fence = $2 AND epoch = $3)
+            RETURNING id";
+        let (conversation, fence, epoch) = work.guard.values();
+        let [_, begun] = self
+            .run([
+                (LOCK, &[&conversation, &fence, &epoch]),
+                (SQL, &[&conversation, &fence, &epoch, &work.turn.0, &answer_id.0, &deaths]),
+            ])
+            .await?;
+        Ok(!begun.is_empty())
+    }
+
     /// Counts a failed call of the model; how many there were by now. `None`: fenced off.
     ///
     /// # Errors

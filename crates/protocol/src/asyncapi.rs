@@ -58,6 +58,7 @@ pub fn frames() -> Vec<FrameSchema> {
         from_client("message", message()),
         from_client("cancel", schema::of::<client::Cancel>()),
         from_client("resume", schema::of::<client::Resume>()),
+        from_client("tool_confirm", schema::of::<client::ToolConfirm>()),
         from_client("ping", schema::of::<client::Ping>()),
     ];
     if let Some(Value::Array(variants)) = schema::of::<ServerFrame>().get_mut("oneOf").map(Value::take) {

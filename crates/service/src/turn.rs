@@ -20,6 +20,7 @@ mod summary;
 mod time_zone;
 pub mod toolbox;
 pub(crate) mod tools;
+pub mod wish;
 
 use std::sync::Arc;
 use std::time::Duration;

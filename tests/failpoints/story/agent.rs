@@ -123,6 +123,18 @@ pub fn escalated(stage: &mut Stage, death: Option<Death>) -> Reached {
     reached
 }
 
+/// A person plainly asks for a human; the agent dies.
+pub fn wished(stage: &mut Stage, death: Option<Death>) -> Reached {
+    stage.equipped();
+    let (_, task) =
+        stage.runtime.block_on(stage.app.message(&stage.tenant, stage.conversation, "human, please"));
+    let reached = stage.work(&task, death);
+    let end = stage.ended_once(death);
+    assert_eq!(end.answer.unwrap().1, konstruct_service::turn::wish::HANDED_OVER, "{death:?}");
+    assert_eq!(stage.frames_of("escalation").len(), 1, "{death:?}");
+    reached
+}
+
 /// A take-over during an answer, then a reply; both are asked for again.
 pub fn taken_over(stage: &mut Stage, death: Option<Death>) -> Reached {
     let (message, task) = stage.message();

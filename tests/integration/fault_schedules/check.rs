@@ -126,6 +126,16 @@ fn is_right(app: &TestApp, room: &Room, sent: &Sent, end: &Ending, seed: u64, ta
     }
 }
 
+/// Whatever died and was delivered twice: for a question its tool ran once at most.
+pub fn no_tool_ran_twice(app: &TestApp, seed: u64, tally: &Tally) {
+    let mut runs = BTreeMap::new();
+    for (_, arguments) in app.tools().runs() {
+        *runs.entry(arguments["what"].to_string()).or_insert(0_usize) += 1;
+    }
+    assert!(runs.values().all(|times| *times == 1), "seed {seed}: {runs:?}");
+    tally.tools.fetch_add(runs.len(), Relaxed);
+}
+
 /// No byte of one tenant reached another's device, or a prompt of another's.
 pub fn nothing_crossed(app: &TestApp, rooms: &[Room], seed: u64) {
     for room in rooms {

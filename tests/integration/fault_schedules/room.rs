@@ -54,6 +54,8 @@ pub struct Room {
 impl Room {
     pub async fn open(app: &TestApp, canary: &str, chance: &mut Chance) -> Self {
         let tenant = app.tenant().await;
+        app.tool_server(&tenant, "shop", "https://tools.example/mcp").await;
+        app.grant(&tenant, "shop_find", false).await;
         let conversation = app.conversation(&tenant).await;
         let mut devices = Vec::new();
         for _ in 0..1 + chance.below(2) {

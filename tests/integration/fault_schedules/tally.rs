@@ -19,10 +19,11 @@ pub struct Tally {
     pub resets: AtomicUsize,
     pub posts_failed: AtomicUsize,
     pub gaps: AtomicUsize,
+    pub tools: AtomicUsize,
 }
 
 impl Tally {
-    fn all(&self) -> [(&'static str, usize); 14] {
+    fn all(&self) -> [(&'static str, usize); 15] {
         [
             ("schedules", &self.schedules),
             ("messages", &self.messages),
@@ -38,6 +39,7 @@ impl Tally {
             ("resets", &self.resets),
             ("posts failed", &self.posts_failed),
             ("devices told of a gap", &self.gaps),
+            ("tools run", &self.tools),
         ]
         .map(|(name, count)| (name, count.load(Relaxed)))
     }

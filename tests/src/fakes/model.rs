@@ -9,6 +9,7 @@ use konstruct_ports::{
     BoxFuture, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, StopReason,
     TokenUsage, ToolCall,
 };
+use serde_json::json;
 use tokio::sync::watch;
 use tokio::time::{Instant, sleep_until};
 
@@ -116,6 +117,7 @@ pub struct FakeModel {
     echo_pause: Mutex<Option<Duration>>,
     mood: Mutex<Option<Chance>>,
     failed: Mutex<BTreeMap<String, Failed>>,
+    calls: Mutex<Option<String>>,
 }
 
 /// How a question fared with a moody model.
@@ -136,6 +138,19 @@ impl FakeModel {
     /// From here on one echo in seven fails: before its first word, in its middle, or for good.
     pub fn moody(&self, seed: u64) {
         *self.mood.lock().unwrap() = Some(Chance::of(seed));
+    }
+
+    /// From here on one question in three makes it call this tool first, with the question.
+    pub fn calls_first(&self, tool: &str) {
+        *self.calls.lock().unwrap() = Some(tool.to_owned());
+    }
+
+    fn calls_for(&self, question: &str, request: &ModelRequest) -> Option<Script> {
+        let tool = self.calls.lock().unwrap().clone()?;
+        let sum: u64 = question.bytes().map(u64::from).sum();
+        let answered = matches!(request.messages.last(), Some(PromptMessage::ToolResult { .. }));
+        let arguments = json!({"what": question}).to_string();
+        (sum.is_multiple_of(3) && !answered).then(|| Script::call(&format!("c{sum}"), &tool, &arguments))
     }
 
     /// How a question fared.
@@ -229,6 +244,7 @@ impl LanguageModel for FakeModel {
             let asked = request.messages.iter().rev().find(|m| matches!(m, PromptMessage::User(_)));
             let question = asked.map(text_of).unwrap_or_default();
             let pause = *self.echo_pause.lock().unwrap();
+            let next = next.or_else(|| self.calls_for(question, request));
             match next.unwrap_or_else(|| self.by_chance(question, pause)) {
                 Script::Refuse(error) => Err(error),
                 Script::Silence => std::future::pending().await,

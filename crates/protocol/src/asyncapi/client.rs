@@ -63,6 +63,17 @@ pub(super) struct Resume {
     after: i64,
 }
 
+/// Says yes or no to a call that waits; the first decision counts.
+#[derive(ToSchema)]
+#[allow(dead_code, reason = "describes what is parsed field by field")]
+pub(super) struct ToolConfirm {
+    /// Of the `tool_confirm` frame that asked.
+    #[schema(min_length = 1)]
+    tool_call_id: String,
+    /// Yes or no.
+    approve: bool,
+}
+
 /// Asks for a `pong`; passes always, also before `auth` and with an expired token.
 #[derive(ToSchema)]
 pub(super) struct Ping {}

@@ -12,8 +12,10 @@ use super::end::{End, Shown};
 use super::journal::{Journal, Todo};
 use super::round::Round;
 use super::tools::{Call, Called};
+use super::wish::HANDED_OVER;
 use super::{Held, OUTAGE, Turned};
 use crate::error::Error;
+use crate::failpoint::reach;
 use crate::patience::Patience;
 
 impl Held<'_> {
@@ -26,6 +28,9 @@ impl Held<'_> {
         }
         let mut course = self.course(turn, question).await?;
         self.bill_the_dead(turn, &course).await?;
+        if course.is_wish() {
+            return self.hand_over_at_once(turn, course).await;
+        }
         if self.show_last_result(&mut course).await? == Called::GiveUp {
             return Ok(Turned::GiveUp);
         }
@@ -128,6 +133,30 @@ impl Held<'_> {
             // The log's gate still looks.
             Err(_) => false,
         }
+    }
+
+    /// Who plainly asks for a human gets one, whatever the models do.
+    async fn hand_over_at_once(&mut self, turn: &TurnRow, course: Course) -> Result<Turned, Error> {
+        if let Some(void) = course.shown_id(turn)
+            && self.discard(void).await? == Shown::GiveUp
+        {
+            return Ok(Turned::GiveUp);
+        }
+        let (id, work) = (MessageId(self.agent.ids.new_id()), self.work(turn));
+        let begin =
+            || async { self.agent.db.begin(self.tenant).await?.begin_answer(work, id, turn.deaths).await };
+        if !Patience::of(OUTAGE).retry(begin).await? {
+            return Ok(Turned::GiveUp);
+        }
+        reach("wish.begun").await;
+        let piece = Event::Piece { message_id: id, text: HANDED_OVER.to_owned() };
+        match self.show(vec![piece], Some(turn.id), None).await? {
+            Shown::From(_) => {}
+            Shown::Stopped => return self.stop_here(turn, course).await,
+            Shown::GiveUp => return Ok(Turned::GiveUp),
+        }
+        let end = End { id, text: HANDED_OVER.to_owned(), stopped: false, usage: None };
+        self.end(turn, course, end).await
     }
 
     /// Ends a stopped turn between two steps: what the log has of the answer is the answer.

@@ -11,6 +11,7 @@ use tokio::time::Instant;
 
 use super::equipment::Equipment;
 use super::journal::Journal;
+use super::wish::wants_human;
 use crate::delivery::shown::shown;
 
 /// A turn under way.
@@ -78,6 +79,16 @@ impl Seen {
 }
 
 impl Course {
+    /// Whether the person plainly asks for a human, before anything was done.
+    pub(super) fn is_wish(&self) -> bool {
+        self.journal.is_empty() && self.kit.toolbox.may_escalate() && wants_human(&self.question)
+    }
+
+    /// Whether a human has the conversation when this turn ends: a tool asked for one, or the person plainly did.
+    pub(super) fn hands_over(&self) -> bool {
+        self.is_wish() || self.journal.escalates()
+    }
+
     /// The answer of which the log has pieces, if it has any.
     pub(super) fn shown_id(&self, turn: &TurnRow) -> Option<MessageId> {
         if self.first_seq.is_some() {

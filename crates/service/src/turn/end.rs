@@ -95,7 +95,7 @@ impl Held<'_> {
 
     /// Stores the answer, then shows its end. Where its tools asked for a human, a human has the conversation then.
     pub(super) async fn end(&mut self, turn: &TurnRow, course: Course, end: End) -> Result<Turned, Error> {
-        let (work, to_human) = (self.work(turn), course.journal.escalates());
+        let (work, to_human) = (self.work(turn), course.hands_over());
         let answer = AnswerToStore {
             id: end.id,
             text: &end.text,

@@ -212,6 +212,12 @@ impl Journal {
         })
     }
 
+    /// Whether nothing was done yet.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+
     /// Whether a model was asked and nothing is known of it.
     #[must_use]
     pub fn is_asking(&self) -> bool {
