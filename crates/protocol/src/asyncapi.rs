@@ -312,11 +312,11 @@ mod tests {
     #[test]
     fn frames_of_clients_and_server_are_all_described_once() {
         let mut names: Vec<String> = frames().iter().map(FrameSchema::name).collect();
-        assert_eq!(names.iter().filter(|name| name.starts_with("client.")).count(), 5);
+        assert_eq!(names.iter().filter(|name| name.starts_with("client.")).count(), 6);
         assert_eq!(names.iter().filter(|name| name.starts_with("server.")).count(), 16);
         names.sort_unstable();
         names.dedup();
-        assert_eq!(names.len(), 21);
+        assert_eq!(names.len(), 22);
     }
 
     #[test]
