@@ -126,7 +126,7 @@ async fn the_bill_of_five_hundred_mixed_turns_is_the_models_own_count_to_the_tok
     let stack = trouble.stack;
     trouble.drained(Duration::from_secs(120)).await;
     let (counted_before, billed_before) = (counted(stack).await, billed(stack, "acme").await);
-    let conversations = 20;
+    let conversations = 10;
     join_all((0..conversations).map(|n| mixed(stack, n, TURNS / conversations))).await;
     trouble.drained(Duration::from_secs(120)).await;
     let (counted, billed) = (counted(stack).await, billed(stack, "acme").await);

@@ -270,9 +270,18 @@ impl Rest {
         answer.body["id"].as_str().expect("an id").to_owned()
     }
 
-    /// The whole history, oldest first.
+    /// The whole history, oldest first. Told to come again by a busy machine, it does, as any client should.
     pub async fn history(&self, conversation: &str) -> Vec<Value> {
-        let answer = self.get(&format!("/conversations/{conversation}/messages?limit=200")).await;
+        let path = format!("/conversations/{conversation}/messages?limit=200");
+        let mut answer = self.get(&path).await;
+        for _ in 0..3 {
+            let seconds =
+                answer.headers.get("retry-after").and_then(|value| value.to_str().ok()?.parse().ok());
+            let Some(seconds) = seconds.filter(|_| answer.status == 503) else { break };
+            println!("the history comes in {seconds} s");
+            tokio::time::sleep(Duration::from_secs(seconds)).await;
+            answer = self.get(&path).await;
+        }
         assert_eq!(answer.status, 200, "{}", answer.body);
         answer.body.as_array().expect("a list").clone()
     }
