@@ -167,11 +167,7 @@ pub fn pieces(text: &str) -> impl Iterator<Item = &str> {
         if rest.is_empty() {
             return None;
         }
-        let mut end = rest.len().min(PIECE_BYTES_MAX);
-        while !rest.is_char_boundary(end) {
-            end -= 1;
-        }
-        let (piece, tail) = rest.split_at(end);
+        let (piece, tail) = rest.split_at(rest.floor_char_boundary(PIECE_BYTES_MAX));
         rest = tail;
         Some(piece)
     })

@@ -10,7 +10,6 @@ use konstruct_postgres::reset::{Closing, LeftTurn};
 use konstruct_postgres::turns::Ended;
 use konstruct_protocol::Event;
 use konstruct_protocol::event::Holder;
-use konstruct_protocol::frame::frameable;
 
 use crate::connections::Connections;
 use crate::delivery::shown::{ends, shown};
@@ -18,9 +17,9 @@ use crate::delivery::{LogWriter, once};
 use crate::error::Error;
 use crate::failpoint::reach;
 use crate::turn::end::final_event;
-use crate::turn::journal::Journal;
+use crate::turn::journal::{Journal, ToolResult};
 use crate::turn::timestamp;
-use crate::turn::tools::{DENIED, INTERRUPTED, call_event};
+use crate::turn::tools::{DENIED, INTERRUPTED, call_event, result_event};
 use crate::wake::{Due, Wake};
 
 /// What ending on somebody's behalf needs.
@@ -230,13 +229,8 @@ impl OnBehalf<'_> {
             }
             let answered = |event: &Event| matches!(event, Event::ToolResult { tool_call_id, .. } if *tool_call_id == call.id);
             if !told(&answered) {
-                events.push(Event::ToolResult {
-                    tool_call_id: call.id.clone(),
-                    tool_name: call.name.clone(),
-                    result: frameable(result),
-                    duration_ms: 0,
-                    timestamp: timestamp(self.clock.now()),
-                });
+                let result = ToolResult { result: result.to_owned(), duration_ms: 0 };
+                events.push(result_event(call, &result, timestamp(self.clock.now())));
             }
         }
         Ok(events)

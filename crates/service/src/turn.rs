@@ -16,6 +16,7 @@ pub mod progress;
 pub mod prompt;
 mod reply;
 mod round;
+mod run_tool;
 mod summary;
 mod time_zone;
 pub mod toolbox;

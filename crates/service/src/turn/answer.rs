@@ -11,7 +11,7 @@ use super::course::{Course, Seen};
 use super::end::{End, Shown};
 use super::journal::{Journal, Todo};
 use super::round::Round;
-use super::tools::{Call, Called};
+use super::tools::{Call, Called, DENIED, INTERRUPTED};
 use super::wish::HANDED_OVER;
 use super::{Held, OUTAGE, Turned};
 use crate::error::Error;
@@ -39,10 +39,10 @@ impl Held<'_> {
             let called = match course.journal.next() {
                 // What was interrupted is closed before a stop ends the turn: each call has its result.
                 Todo::Interrupted(number, call) => {
-                    self.interrupted(&mut course, Call { turn, number, call: &call }).await?
+                    self.close_call(&mut course, Call { turn, number, call: &call }, INTERRUPTED).await?
                 }
                 Todo::Wait(number, call, _) if stopped => {
-                    self.deny(&mut course, Call { turn, number, call: &call }).await?
+                    self.close_call(&mut course, Call { turn, number, call: &call }, DENIED).await?
                 }
                 Todo::Decided(number, call, hash, decision) => {
                     let decision = if stopped { Decision::Cancelled } else { decision };

@@ -69,11 +69,8 @@ fn cut_to(exchange: &[PromptMessage], tokens: usize) -> Vec<PromptMessage> {
     let room = tokens.saturating_sub(called).saturating_mul(4) / results.max(1);
     let cut = |message: &PromptMessage| match message {
         PromptMessage::ToolResult { call_id, result } if result.len() > room => {
-            let mut end = room;
-            while !result.is_char_boundary(end) {
-                end -= 1;
-            }
-            let result = format!("{}{CUT}", result.get(..end).unwrap_or_default());
+            let kept = result.get(..result.floor_char_boundary(room)).unwrap_or_default();
+            let result = format!("{kept}{CUT}");
             PromptMessage::ToolResult { call_id: call_id.clone(), result }
         }
         other => other.clone(),

@@ -15,7 +15,7 @@ use super::course::Course;
 use super::end::Shown;
 use super::journal::{Step, Written, WrittenCall};
 use super::progress::glue;
-use super::{Held, OUTAGE, Turned, prompt, tools};
+use super::{Held, OUTAGE, Turned, prompt};
 use crate::error::Error;
 use crate::failpoint::reach;
 use crate::patience::Patience;
@@ -140,7 +140,7 @@ impl Held<'_> {
         if !finished {
             return Ok(Round::Ended(Turned::GiveUp));
         }
-        course.journal.note(tools::answered(number, text, calls));
+        course.journal.note(Step::Answered { number, text, calls });
         course.first_seq = asking.first_seq;
         Ok(Round::Called)
     }

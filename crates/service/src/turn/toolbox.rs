@@ -51,8 +51,8 @@ pub enum Confirmation {
 pub enum Verdict<'a> {
     /// It may run, with these arguments.
     Run(&'a Tool, Map<String, Value>, Confirmation),
-    /// It is not run: why, as its result says it; with the arguments as far as they are an object.
-    NotRun(String, Map<String, Value>),
+    /// It is not run: why, as its result says it.
+    NotRun(String),
 }
 
 /// The tools of a tenant, and what an agent may do with them.
@@ -106,16 +106,14 @@ impl Toolbox {
         call: &ToolCall,
         check: impl Fn(&Map<String, Value>, &Map<String, Value>) -> Result<(), String>,
     ) -> Verdict<'_> {
-        let arguments = arguments(&call.arguments);
-        let shown = arguments.clone().unwrap_or_default();
-        let not_run = |why: String| Verdict::NotRun(format!("{NOT_RUN}{why}"), shown.clone());
+        let not_run = |why: String| Verdict::NotRun(format!("{NOT_RUN}{why}"));
         let Some(tool) = self.tools.iter().find(|tool| tool.spec.name == call.name) else {
             return not_run("unknown tool".to_owned());
         };
         let Some(confirmation) = tool.grant else {
             return not_run("not granted".to_owned());
         };
-        let Some(arguments) = arguments else {
+        let Some(arguments) = arguments(&call.arguments) else {
             return not_run("invalid arguments: they are no JSON object".to_owned());
         };
         match check(&tool.spec.parameters, &arguments) {

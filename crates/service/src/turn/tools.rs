@@ -1,24 +1,19 @@
 //! A turn's tool calls: journaled, shown, run at most once, answered. A call that asks a person first parks the turn;
 //! what the person decided is read from the journal, never from what the model says.
 
-use std::time::Duration;
-
 use konstruct_domain::Channel;
 use konstruct_ports::ToolCall;
 use konstruct_postgres::confirmations::Ruling;
-use konstruct_postgres::memory::Found;
 use konstruct_postgres::steps::{Decision, Parked, ToolBegins, ToolStep, ToolStepTry};
 use konstruct_postgres::turns::TurnRow;
 use konstruct_protocol::Event;
 use konstruct_protocol::frame::frameable;
-use serde_json::{Map, Value, json};
-use tokio::time::Instant;
+use serde_json::{Map, Value};
 
 use super::course::Course;
 use super::end::Shown;
-use super::journal::{CallState, NOT_RUN, Step, ToolRequest, ToolResult};
-use super::time_zone::time_in;
-use super::toolbox::{Confirmation, Runner, Tool, Verdict, arguments, arguments_hash};
+use super::journal::{CallState, NOT_RUN, ToolRequest, ToolResult};
+use super::toolbox::{Confirmation, Toolbox, Verdict, arguments, arguments_hash};
 use super::{Held, OUTAGE, timestamp};
 use crate::error::Error;
 use crate::failpoint::reach;
@@ -29,9 +24,6 @@ pub(crate) const INTERRUPTED: &str = "interrupted: it is not known whether the t
 /// What stands for the result of a call that a person refused.
 pub(crate) const DENIED: &str = "not run: denied";
 const EXPIRED: &str = "not run: expired";
-/// Most messages that a search tells of, and most characters of each.
-const FOUND_MAX: i64 = 20;
-const FOUND_CHARACTERS: usize = 500;
 
 /// A call in its place.
 #[derive(Debug, Clone, Copy)]
@@ -58,11 +50,8 @@ impl Held<'_> {
     pub(super) async fn begin_call(&mut self, course: &mut Course, at: Call<'_>) -> Result<Called, Error> {
         let Call { turn, number, call } = at;
         let toolbox = course.kit.toolbox.clone();
-        let check = |schema: &Map<String, Value>, arguments: &Map<String, Value>| {
-            self.agent.tools.check(schema, arguments)
-        };
-        match toolbox.judge(call, check) {
-            Verdict::NotRun(why, _) => {
+        match self.judge(&toolbox, call) {
+            Verdict::NotRun(why) => {
                 let result = ToolResult { result: why, duration_ms: 0 };
                 self.answer_unrun(course, at, result).await
             }
@@ -100,6 +89,11 @@ impl Held<'_> {
                 self.wait_for_decision(turn, course, call, &expires_at).await
             }
         }
+    }
+
+    /// Whether a call may run, and with which arguments.
+    fn judge<'t>(&self, toolbox: &'t Toolbox, call: &ToolCall) -> Verdict<'t> {
+        toolbox.judge(call, |schema, arguments| self.agent.tools.check(schema, arguments))
     }
 
     /// Who may decide this turn's calls: the person who wrote.
@@ -200,10 +194,7 @@ impl Held<'_> {
             tracing::warn!(%error, "a call that waits no longer is still pointed to");
         }
         let toolbox = course.kit.toolbox.clone();
-        let check = |schema: &Map<String, Value>, arguments: &Map<String, Value>| {
-            self.agent.tools.check(schema, arguments)
-        };
-        let not_run = match (decision, toolbox.judge(call, check)) {
+        let not_run = match (decision, self.judge(&toolbox, call)) {
             (Decision::Approved, Verdict::Run(tool, arguments, _)) => {
                 if arguments_hash(&tool.spec.name, &arguments) == hash {
                     let claim = || async {
@@ -218,7 +209,7 @@ impl Held<'_> {
                 }
                 format!("{NOT_RUN}invalid arguments: they are not those that were agreed to")
             }
-            (Decision::Approved, Verdict::NotRun(why, _)) => why,
+            (Decision::Approved, Verdict::NotRun(why)) => why,
             (Decision::Denied | Decision::Cancelled, _) => DENIED.to_owned(),
             (Decision::Expired, _) => EXPIRED.to_owned(),
         };
@@ -226,22 +217,17 @@ impl Held<'_> {
         self.finish_call(course, at, result).await
     }
 
-    /// A call that waits, of an answer that is stopped.
-    pub(super) async fn deny(&mut self, course: &mut Course, at: Call<'_>) -> Result<Called, Error> {
+    /// Closes a call that is journaled and is not run, or not again: what stands for its result is given.
+    pub(super) async fn close_call(
+        &mut self,
+        course: &mut Course,
+        at: Call<'_>,
+        instead: &str,
+    ) -> Result<Called, Error> {
         if self.show_call(course, at.call).await? == Shown::GiveUp {
             return Ok(Called::GiveUp);
         }
-        let result = ToolResult { result: DENIED.to_owned(), duration_ms: 0 };
-        self.finish_call(course, at, result).await
-    }
-
-    /// A call that whoever died had begun: it is never run again.
-    pub(super) async fn interrupted(&mut self, course: &mut Course, at: Call<'_>) -> Result<Called, Error> {
-        if self.show_call(course, at.call).await? == Shown::GiveUp {
-            return Ok(Called::GiveUp);
-        }
-        let result = ToolResult { result: INTERRUPTED.to_owned(), duration_ms: 0 };
-        self.finish_call(course, at, result).await
+        self.finish_call(course, at, ToolResult { result: instead.to_owned(), duration_ms: 0 }).await
     }
 
     /// Journals and shows a call that is not run.
@@ -275,26 +261,7 @@ impl Held<'_> {
         Patience::of(OUTAGE).retry(journal).await
     }
 
-    /// Runs a call that is journaled as begun, journals its result, and shows it. A stop waits for it: what runs is not
-    /// cut off.
-    async fn run_call(
-        &mut self,
-        course: &mut Course,
-        at: Call<'_>,
-        tool: &Tool,
-        arguments: &Map<String, Value>,
-    ) -> Result<Called, Error> {
-        let began = Instant::now();
-        let limit = self.agent.limits.tool_time;
-        let ran = tokio::time::timeout(limit, self.run(at.turn, course, tool, arguments, limit)).await;
-        let text = ran.unwrap_or_else(|_| "timed out".to_owned());
-        reach("tool.ran").await;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
-        let result = ToolResult { result: bounded(text, self.agent.limits.tool_result_bytes), duration_ms };
-        self.finish_call(course, at, result).await
-    }
-
-    async fn finish_call(
+    pub(super) async fn finish_call(
         &mut self,
         course: &mut Course,
         at: Call<'_>,
@@ -322,7 +289,7 @@ impl Held<'_> {
     }
 
     /// `tool_result`, once.
-    pub(super) async fn show_result(
+    async fn show_result(
         &mut self,
         course: &mut Course,
         call: &ToolCall,
@@ -331,13 +298,7 @@ impl Held<'_> {
         if !course.seen.results.insert(call.id.clone()) {
             return Ok(Called::Answered);
         }
-        let event = Event::ToolResult {
-            tool_call_id: call.id.clone(),
-            tool_name: call.name.clone(),
-            result: frameable(&result.result),
-            duration_ms: result.duration_ms,
-            timestamp: self.timestamp(),
-        };
+        let event = result_event(call, result, self.timestamp());
         Ok(match self.show(vec![event], None, course.first_seq).await? {
             Shown::GiveUp => Called::GiveUp,
             Shown::From(_) | Shown::Stopped => Called::Answered,
@@ -352,64 +313,6 @@ impl Held<'_> {
             return Ok(Called::GiveUp);
         }
         self.show_result(course, &call, &result).await
-    }
-
-    /// What a tool answers; also why it did not.
-    async fn run(
-        &self,
-        turn: &TurnRow,
-        course: &Course,
-        tool: &Tool,
-        arguments: &Map<String, Value>,
-        limit: Duration,
-    ) -> String {
-        let text = |name: &str| arguments.get(name).and_then(Value::as_str).unwrap_or_default();
-        let outcome = match &tool.runner {
-            Runner::Time => return time_in(self.agent.clock.now(), text("timezone")),
-            Runner::Escalate => {
-                return "A human colleague has the conversation after your answer. Tell the person so, in short."
-                    .to_owned();
-            }
-            Runner::Search => return self.search(turn, text("query")).await,
-            Runner::Get => self.agent.tools.get(text("url"), &course.kit.http_hosts, limit).await,
-            Runner::Server(place, name) => {
-                let Some(server) = course.kit.servers.get(*place) else {
-                    return "failed: the tool's server is gone".to_owned();
-                };
-                let server = match self.agent.tool_server(self.tenant, server).await {
-                    Ok(server) => server,
-                    Err(error) => {
-                        tracing::error!(%error, "a tool's server cannot be used");
-                        return "failed: the tool's server cannot be used".to_owned();
-                    }
-                };
-                self.agent.tools.call(&server, name, arguments, limit).await
-            }
-        };
-        match outcome {
-            Ok(output) if output.is_error => format!("failed: {}", output.text),
-            Ok(output) => output.text,
-            Err(konstruct_ports::ToolError::TimedOut) => "timed out".to_owned(),
-            Err(error) => {
-                tracing::warn!(%error, tool = tool.spec.name, "a tool gave no answer");
-                format!("failed: {error}")
-            }
-        }
-    }
-
-    async fn search(&self, turn: &TurnRow, query: &str) -> String {
-        let (thread, before) = (self.conversation(), turn.position);
-        let search = || async {
-            self.agent.db.begin(self.tenant).await?.search(thread, before, query, FOUND_MAX).await
-        };
-        match Patience::of(OUTAGE).retry(search).await {
-            Ok(found) if found.is_empty() => "Nothing was found.".to_owned(),
-            Ok(found) => found.into_iter().map(|found| found_line(&found)).collect::<Vec<_>>().join("\n"),
-            Err(error) => {
-                tracing::warn!(%error, "the history could not be searched");
-                "failed: the history could not be searched".to_owned()
-            }
-        }
     }
 
     /// What is journaled of this turn by now.
@@ -452,47 +355,20 @@ pub(crate) fn call_event(call: &ToolCall, timestamp: String) -> Event {
     }
 }
 
+/// What tells people of a call's result.
+pub(crate) fn result_event(call: &ToolCall, result: &ToolResult, timestamp: String) -> Event {
+    Event::ToolResult {
+        tool_call_id: call.id.clone(),
+        tool_name: call.name.clone(),
+        result: frameable(&result.result),
+        duration_ms: result.duration_ms,
+        timestamp,
+    }
+}
+
 /// Arguments as a frame shows them: `{}` where they are no object; `None` where they are too large for one.
 fn shown_arguments(call: &ToolCall) -> Option<Map<String, Value>> {
     let arguments = arguments(&call.arguments).unwrap_or_default();
     frameable(&serde_json::to_string(&arguments).unwrap_or_default())?;
     Some(arguments)
-}
-
-/// A result no longer than a limit, in bytes; what was cut is said.
-fn bounded(mut text: String, bytes_max: usize) -> String {
-    text.retain(|c| c != '\0');
-    if text.len() <= bytes_max {
-        return text;
-    }
-    let mut end = bytes_max;
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let more = text.len() - end;
-    text.truncate(end);
-    text.push_str(&format!("\n[{more} more bytes were cut off]"));
-    text
-}
-
-fn found_line(found: &Found) -> String {
-    let who = if found.from_user { "person" } else { "agent" };
-    let content: String = found.content.chars().take(FOUND_CHARACTERS).collect();
-    json!({"at": timestamp(found.created_at), "by": who, "said": content}).to_string()
-}
-
-/// What a finished step of the journal is, for a note of it.
-pub(super) fn answered(number: i32, text: String, calls: Vec<ToolCall>) -> Step {
-    Step::Answered { number, text, calls }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_long_result_is_cut_between_characters_and_says_so() {
-        assert_eq!(bounded("a\0b".to_owned(), 10), "ab");
-        assert_eq!(bounded("ééé".to_owned(), 3), "é\n[4 more bytes were cut off]");
-    }
 }
