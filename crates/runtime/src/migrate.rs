@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use konstruct_postgres::{Login, Roots};
 use lambda_runtime::{LambdaEvent, service_fn};
 use serde_json::{Value, json};
 
@@ -16,11 +17,11 @@ pub fn main() -> ExitCode {
 }
 
 async fn run() -> Result<(), StartError> {
-    let url = Arc::new(config::required("DATABASE_OWNER_URL")?);
+    let login = Arc::new(Login::new(&config::required("DATABASE_OWNER_URL")?, Roots::CompiledIn)?);
     let handler = move |_: LambdaEvent<Value>| {
-        let url = Arc::clone(&url);
+        let login = Arc::clone(&login);
         async move {
-            let applied = konstruct_postgres::migrate::migrate(&url).await?;
+            let applied = konstruct_postgres::migrate::migrate(&login).await?;
             tracing::info!(applied = applied.len(), "the schema is up to date");
             Ok::<_, lambda_runtime::Error>(json!({ "applied": applied }))
         }

@@ -23,35 +23,41 @@ use konstruct_tools::Tools;
 use crate::auth::{Keys, Verifier};
 use crate::config::{optional, required};
 use crate::jwks::{HttpJwks, Jwks};
+use crate::logins;
 use crate::start::StartError;
 
 /// Postgres as `konstruct_app`; in a function that opens or seals secrets as `konstruct_channels`.
 pub(crate) fn db(size: usize) -> Result<TenantPool, StartError> {
-    Ok(TenantPool::new(&required("DATABASE_URL")?, size)?)
+    Ok(TenantPool::of(logins::database("DATABASE_URL")?, size)?)
 }
 
 /// Postgres as `konstruct_platform`.
 pub(crate) fn platform() -> Result<PlatformPool, StartError> {
-    Ok(PlatformPool::new(&required("DATABASE_PLATFORM_URL")?)?)
+    Ok(PlatformPool::of(logins::database("DATABASE_PLATFORM_URL")?)?)
 }
 
 /// Redis.
 pub(crate) fn redis() -> Result<Redis, StartError> {
-    Ok(Redis::new(&required("REDIS_URL")?)?)
+    Ok(Redis::of(logins::cache()?))
 }
 
 /// What every AWS client shares.
 pub(crate) fn sdk() -> Result<Sdk, StartError> {
-    let credentials = AwsCredentials {
+    let roots = if native_roots() { AwsRoots::Native } else { AwsRoots::CompiledIn };
+    Ok(Sdk::new(SdkConfig { region: required("AWS_REGION")?, credentials: credentials()?, roots }))
+}
+
+/// The function's own credentials. They last as long as its environment.
+pub(crate) fn credentials() -> Result<AwsCredentials, StartError> {
+    Ok(AwsCredentials {
         access_key_id: required("AWS_ACCESS_KEY_ID")?,
         secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
         session_token: optional("AWS_SESSION_TOKEN"),
-    };
-    let roots = if native_roots() { AwsRoots::Native } else { AwsRoots::CompiledIn };
-    Ok(Sdk::new(SdkConfig { region: required("AWS_REGION")?, credentials, roots }))
+    })
 }
 
-fn native_roots() -> bool {
+/// Whether TLS trusts the machine's roots in place of those that are compiled in.
+pub(crate) fn native_roots() -> bool {
     optional("TLS_ROOTS").as_deref() == Some("native")
 }
 
