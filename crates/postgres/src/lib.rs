@@ -59,6 +59,7 @@ pub mod usage;
 
 pub use error::DbError;
 pub use login::{FreshPassword, Login};
+pub use migrate::Migrated;
 pub use platform::PlatformPool;
 pub use tenant_tx::{TenantPool, TenantTx};
 pub use tls::Roots;

@@ -88,10 +88,10 @@ impl Login {
         self.fresh.is_some() || self.config.get_password().is_some()
     }
 
-    /// For work that takes as long as it takes.
+    /// For work that takes as long as it takes, on a database that may have to wake up first.
     #[must_use]
     pub(crate) fn without_time_limit(mut self) -> Self {
-        self.config.options("-c statement_timeout=0");
+        self.config.options("-c statement_timeout=0").connect_timeout(Duration::from_secs(30));
         self
     }
 

@@ -4,6 +4,7 @@
 mod auth;
 mod batch;
 mod config;
+mod custom_resource;
 mod frames;
 mod jwks;
 mod logins;

@@ -14,9 +14,7 @@ use crate::system::SystemClock;
 
 /// Postgres at the URL in a variable, by `DATABASE_AUTH`.
 pub(crate) fn database(url: &'static str) -> Result<DatabaseLogin, StartError> {
-    use konstruct_postgres::Roots;
-    let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
-    let login = DatabaseLogin::new(&required(url)?, roots)?;
+    let login = given(url)?;
     if !is_iam("DATABASE_AUTH", optional("DATABASE_AUTH").as_deref())? {
         return Ok(login);
     }
@@ -24,6 +22,17 @@ pub(crate) fn database(url: &'static str) -> Result<DatabaseLogin, StartError> {
     Ok(login.with_fresh_passwords(Arc::new(move |host, port, user| {
         tokens.database(host, port, user).map_err(|error| error.to_string())
     }))?)
+}
+
+/// Postgres as the owner of the tables; its password may be elsewhere.
+pub(crate) fn owner() -> Result<DatabaseLogin, StartError> {
+    given("DATABASE_OWNER_URL")
+}
+
+fn given(url: &'static str) -> Result<DatabaseLogin, StartError> {
+    use konstruct_postgres::Roots;
+    let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
+    Ok(DatabaseLogin::new(&required(url)?, roots)?)
 }
 
 /// Redis at `REDIS_URL`, by `REDIS_AUTH`.
