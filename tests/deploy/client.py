@@ -1,0 +1,166 @@
+"""The people of the walk: over WebSocket, over REST, in Slack. They wait for what they expect, never for a guess."""
+
+import base64
+import hashlib
+import hmac
+import json
+import time
+import urllib.error
+import urllib.request
+import uuid
+
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import connect
+
+from stack import AUDIENCE, ISSUER, JWT_SECRET, ORIGIN, SIGNING_SECRET
+
+PATIENCE_S = 6
+"""How long to wait for what is expected: a good run needs a fraction of it, a removed permission all of it."""
+
+
+class Failed(Exception):
+    """A step did not see what it was to see."""
+
+
+def token(user, tenant, role):
+    """A JWT as the portal's identity provider would make it."""
+    def part(value):
+        raw = value if isinstance(value, bytes) else json.dumps(value).encode()
+        return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
+    claims = {"sub": user, "tenant_id": tenant, "role": role, "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 3600}
+    signed = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}"
+    return f"{signed}.{part(hmac.new(JWT_SECRET.encode(), signed.encode(), hashlib.sha256).digest())}"
+
+
+def request(method, url, body=None, headers=None, timeout=PATIENCE_S):
+    """One HTTP call: status and body, which is JSON where it can be."""
+    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
+    headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
+    asked = urllib.request.Request(url, data, headers, method=method)
+    try:
+        with urllib.request.urlopen(asked, timeout=timeout) as answer:
+            status, text = answer.status, answer.read().decode()
+    except urllib.error.HTTPError as error:
+        status, text = error.code, error.read().decode()
+    except OSError as error:
+        raise Failed(f"{method} {url.rsplit('/', 2)[-1]}: {error}") from error
+    try:
+        return status, json.loads(text)
+    except ValueError:
+        return status, text
+
+
+class Person:
+    """Somebody of a tenant."""
+
+    def __init__(self, stack, tenant, user, role="tenant_member"):
+        self.stack, self.tenant, self.user = stack, tenant, user
+        self.token = token(user, tenant, role)
+
+    def rest(self, method, path, body=None, expected=200, timeout=PATIENCE_S):
+        """A call that must end with this status; its body."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        status, answer = request(method, self.stack.http_url + path, body, headers, timeout)
+        if status != expected:
+            code = answer.get("code") or answer.get("checks") if isinstance(answer, dict) else ""
+            raise Failed(f"{method} {path.split('?')[0]}: {status} {code or ''}, not {expected}")
+        return answer
+
+    def conversation(self):
+        """A conversation of its own."""
+        agents = self.stack.agent
+        session = {"session_id": uuid.uuid4().hex}
+        body = {"tenant_id": self.tenant, "agent_id": agents, **session}
+        return self.rest("POST", "/api/portal/chat/conversations", body, 201)["id"]
+
+    def connect(self, conversation, name="walk", last_seq=None):
+        """A connection that has authenticated."""
+        socket = Socket(self.stack, conversation, name)
+        try:
+            frame = {"type": "auth", "token": self.token, "telemetry": True}
+            socket.send(frame if last_seq is None else {**frame, "last_seq": last_seq})
+            socket.until("connection")
+        except BaseException:
+            socket.close()
+            raise
+        return socket
+
+
+class Socket:
+    """One WebSocket, and all frames it got."""
+
+    def __init__(self, stack, conversation, name="walk"):
+        self.frames = []
+        try:
+            self.socket = connect(f"{stack.ws_url}?conversation_id={conversation}", origin=ORIGIN, proxy=None,
+                                  user_agent_header=name, open_timeout=PATIENCE_S, close_timeout=2)
+        except (InvalidStatus, ConnectionClosed, OSError, TimeoutError) as error:
+            raise Failed(f"no connection: {error}") from error
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.close()
+
+    def close(self):
+        """Hangs up."""
+        self.socket.close()
+
+    def send(self, frame):
+        """Sends a frame."""
+        try:
+            self.socket.send(json.dumps(frame))
+        except ConnectionClosed as error:
+            raise Failed("the connection was closed") from error
+
+    def until(self, kind, timeout=PATIENCE_S, **fields):
+        """The next frame of this type (with these fields); those before it are kept in `frames`."""
+        end = time.monotonic() + timeout
+        while True:
+            try:
+                frame = json.loads(self.socket.recv(max(0.01, end - time.monotonic())))
+            except TimeoutError as error:
+                raise Failed(f"no frame {kind} within {timeout} s") from error
+            except ConnectionClosed as error:
+                raise Failed(f"closed before a frame {kind}") from error
+            self.frames.append(frame)
+            if frame.get("type") == kind and all(frame.get(name) == value for name, value in fields.items()):
+                return frame
+            if frame.get("type") == "error" and kind != "error":
+                raise Failed(f"error {frame.get('code')} before a frame {kind}")
+
+    def until_closed(self, timeout=PATIENCE_S):
+        """Waits for the server to close the connection."""
+        end = time.monotonic() + timeout
+        try:
+            while True:
+                self.frames.append(json.loads(self.socket.recv(max(0.01, end - time.monotonic()))))
+        except ConnectionClosed:
+            return
+        except TimeoutError as error:
+            raise Failed(f"not closed within {timeout} s") from error
+
+
+def slack_event(stack, event):
+    """An event of Slack, signed; the status of the answer."""
+    workspace = event.pop("workspace")
+    body = {"type": "event_callback", "team_id": workspace, "event": event,
+            "authorizations": [{"team_id": workspace, "user_id": "U00FAKEBOT01", "is_bot": True}]}
+    body = json.dumps(body).encode()
+    stamp = str(int(time.time()))
+    sign = hmac.new(SIGNING_SECRET.encode(), b"v0:" + stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
+    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={sign}"}
+    return request("POST", f"{stack.http_url}/slack/events", body, headers)[0]
+
+
+def until(seen, what, timeout=PATIENCE_S):
+    """Waits until something is so; gives back what was seen."""
+    end = time.monotonic() + timeout
+    while True:
+        found = seen()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise Failed(f"{what}: not within {timeout} s")
+        time.sleep(0.03)
