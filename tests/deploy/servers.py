@@ -137,6 +137,16 @@ class Servers:
             raise RuntimeError(f"the database refuses: {done.stderr.strip()}")
         return done.stdout.strip()
 
+    def redis(self, database, *words):
+        """One command in one database; what it answers, lists as lists."""
+        with socket.create_connection(("127.0.0.1", self.redis_port), 5) as link:
+            answer = link.makefile("rb")
+            for command in (("SELECT", str(database)), words):
+                parts = b"".join(b"$%d\r\n%s\r\n" % (len(word), word) for word in map(str.encode, command))
+                link.sendall(b"*%d\r\n%s" % (len(command), parts))
+                last = resp(answer)
+        return last
+
     def postgres_url(self, role, database):
         """The URL of a role; all roles have the same password."""
         return f"postgres://{role}:{self.password}@127.0.0.1:{self.postgres_port}/{database}?sslmode=disable"
@@ -151,6 +161,19 @@ def free_ports(count):
     for each in held:
         each.close()
     return ports
+
+
+def resp(stream):
+    """One answer of Redis."""
+    line = stream.readline().rstrip().decode()
+    kind, rest = line[:1], line[1:]
+    if kind == "*":
+        return [resp(stream) for _ in range(int(rest))]
+    if kind == "$":
+        return stream.read(int(rest) + 2)[:-2].decode() if rest != "-1" else None
+    if kind == "-":
+        raise RuntimeError(f"Redis refuses: {rest}")
+    return int(rest) if kind == ":" else rest
 
 
 def can_connect(port):

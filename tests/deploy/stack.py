@@ -7,6 +7,7 @@ import io
 import json
 import sys
 import time
+import urllib.request
 import zipfile
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -94,6 +95,7 @@ class Stack:
 
     def __init__(self, aws, servers, name, number, model, slack):
         self.aws, self.servers, self.name, self.database = aws, servers, name, name
+        self.model, self.slack, self.number = model, slack, number
         self.outputs = {}
         servers.psql(f"CREATE DATABASE {name} OWNER konstruct_owner")
         self.key_id = aws.kms.create_key(Description=name)["KeyMetadata"]["KeyId"]
@@ -171,6 +173,20 @@ class Stack:
     def psql(self, sql):
         """Runs SQL in the stack's database as superuser."""
         return self.servers.psql(sql, self.database)
+
+    def redis(self, *words):
+        """One command to the stack's Redis; its answer."""
+        return self.servers.redis(self.number, *words)
+
+    def purge(self, queue):
+        """Empties a queue, by the name of its output."""
+        self.aws.sqs.purge_queue(QueueUrl=self.outputs[queue])
+
+    def ask_emulator(self, **wish):
+        """What only the emulator can do (emulator.py, its door)."""
+        asked = urllib.request.Request(f"{self.aws.endpoint}/_deploy_test", json.dumps(wish).encode())
+        with urllib.request.urlopen(asked, timeout=30) as answer:
+            return json.loads(answer.read())
 
     def logs(self, functions, since):
         """What functions logged from a time on; it holds no text of anybody."""

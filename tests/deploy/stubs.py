@@ -1,7 +1,7 @@
 """What is neither AWS nor ours: a model that speaks OpenAI's API, and Slack's Web API. They never leave this process.
 
 The model obeys the last message of the prompt: `hold NAME` begins an answer and goes on when the test releases it,
-`call TOOL` calls a tool, and anything else is answered with what was said.
+`call TOOL` calls a tool with a query, and anything else is answered with what was said.
 """
 
 import itertools
@@ -97,7 +97,7 @@ class Model(Stub):
 
         words = text.split()
         if said["role"] == "user" and words[:1] == ["call"]:
-            function = {"name": words[1], "arguments": "{}"}
+            function = {"name": words[1], "arguments": '{"query": "hello"}'}
             chunk({"role": "assistant", "tool_calls": [
                 {"index": 0, "id": f"call_{time.monotonic_ns()}", "type": "function", "function": function}]})
             chunk({}, "tool_calls")
