@@ -4,6 +4,7 @@ import base64
 import hashlib
 import hmac
 import json
+import threading
 import time
 import urllib.error
 import urllib.request
@@ -14,8 +15,20 @@ from websockets.sync.client import connect
 
 from stack import AUDIENCE, ISSUER, JWT_SECRET, ORIGIN, SIGNING_SECRET
 
-PATIENCE_S = 6
-"""How long to wait for what is expected: a good run needs a fraction of it, a removed permission all of it."""
+PATIENCE_S = 15
+"""How long to wait for what is expected; a good run needs a fraction of it."""
+
+HURRY_S = 4
+"""And where a permission was taken away: ten times what a good run needs. All of it is waited for, each time."""
+
+
+class Patience(threading.local):
+    """How long this thread waits."""
+
+    seconds = PATIENCE_S
+
+
+patience = Patience()
 
 
 class Failed(Exception):
@@ -32,13 +45,13 @@ def token(user, tenant, role):
     return f"{signed}.{part(hmac.new(JWT_SECRET.encode(), signed.encode(), hashlib.sha256).digest())}"
 
 
-def request(method, url, body=None, headers=None, timeout=PATIENCE_S):
+def request(method, url, body=None, headers=None, timeout=None):
     """One HTTP call: status and body, which is JSON where it can be."""
     data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
     headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
     asked = urllib.request.Request(url, data, headers, method=method)
     try:
-        with urllib.request.urlopen(asked, timeout=timeout) as answer:
+        with urllib.request.urlopen(asked, timeout=timeout or patience.seconds) as answer:
             status, text = answer.status, answer.read().decode()
     except urllib.error.HTTPError as error:
         status, text = error.code, error.read().decode()
@@ -57,7 +70,7 @@ class Person:
         self.stack, self.tenant, self.user = stack, tenant, user
         self.token = token(user, tenant, role)
 
-    def rest(self, method, path, body=None, expected=200, timeout=PATIENCE_S):
+    def rest(self, method, path, body=None, expected=200, timeout=None):
         """A call that must end with this status; its body."""
         headers = {"Authorization": f"Bearer {self.token}"}
         status, answer = request(method, self.stack.http_url + path, body, headers, timeout)
@@ -93,7 +106,7 @@ class Socket:
         self.frames = []
         try:
             self.socket = connect(f"{stack.ws_url}?conversation_id={conversation}", origin=ORIGIN, proxy=None,
-                                  user_agent_header=name, open_timeout=PATIENCE_S, close_timeout=2)
+                                  user_agent_header=name, open_timeout=patience.seconds, close_timeout=2)
         except (InvalidStatus, ConnectionClosed, OSError, TimeoutError) as error:
             raise Failed(f"no connection: {error}") from error
 
@@ -114,24 +127,25 @@ class Socket:
         except ConnectionClosed as error:
             raise Failed("the connection was closed") from error
 
-    def until(self, kind, timeout=PATIENCE_S, **fields):
+    def until(self, kind, **fields):
         """The next frame of this type (with these fields); those before it are kept in `frames`."""
-        end = time.monotonic() + timeout
+        end = time.monotonic() + patience.seconds
         while True:
             try:
                 frame = json.loads(self.socket.recv(max(0.01, end - time.monotonic())))
             except TimeoutError as error:
-                raise Failed(f"no frame {kind} within {timeout} s") from error
+                raise Failed(f"no frame {kind} within {patience.seconds} s") from error
             except ConnectionClosed as error:
                 raise Failed(f"closed before a frame {kind}") from error
             self.frames.append(frame)
             if frame.get("type") == kind and all(frame.get(name) == value for name, value in fields.items()):
                 return frame
-            if frame.get("type") == "error" and kind != "error":
-                raise Failed(f"error {frame.get('code')} before a frame {kind}")
+            if kind != "error" and (frame.get("type") == "error" or "type" not in frame):
+                raise Failed(f"{frame.get('code') or frame.get('message')} before a frame {kind}")
 
-    def until_closed(self, timeout=PATIENCE_S):
+    def until_closed(self, timeout=None):
         """Waits for the server to close the connection."""
+        timeout = timeout or patience.seconds
         end = time.monotonic() + timeout
         try:
             while True:
@@ -154,8 +168,9 @@ def slack_event(stack, event):
     return request("POST", f"{stack.http_url}/slack/events", body, headers)[0]
 
 
-def until(seen, what, timeout=PATIENCE_S):
+def until(seen, what, timeout=None):
     """Waits until something is so; gives back what was seen."""
+    timeout = timeout or patience.seconds
     end = time.monotonic() + timeout
     while True:
         found = seen()

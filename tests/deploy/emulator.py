@@ -1,35 +1,43 @@
 """ministack, taught the checks that AWS makes and it does not. It never allows what ministack refuses.
 
 Run in ministack's place (`python emulator.py`, same environment). What it is taught is listed in README.md, with the
-reason; each rule asks ministack's own evaluator, with the policies that the stack put there. Beside that it keeps a list
-of what was denied, and has a door (`POST /_deploy_test`) through which the test reads it, breaks posts to a connection,
-and makes a schedule fire now.
+reason; each rule asks ministack's own evaluator, with the policies that the stack put there. Beside that it remembers
+who was allowed and refused what, and has a hatch (`POST /_deploy_test`) through which the test reads that, breaks posts
+to a connection, makes a schedule fire now and a function start anew.
 """
 
+import asyncio
 import functools
 import json
+import os
+import re
 import threading
 import time
 
 import ministack.app as gateway
-from ministack.core import iam_actions, iam_evaluator
-from ministack.services import apigateway, eventbridge, lambda_svc, sqs
+from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses
+from ministack.services import apigateway, cloudfront, cloudwatch_logs, eventbridge, lambda_svc, sqs
 
-DOOR = "/_deploy_test"
-POLLER = ("sqs:ReceiveMessage", "sqs:GetQueueAttributes")
+import doors
 
-denials = {}
+HATCH = "/_deploy_test"
+POLLING = ("sqs:ReceiveMessage", "sqs:GetQueueAttributes")
+STREAMING = ("logs:CreateLogStream", "logs:PutLogEvents")
+
+checks = {}
 broken = set()
-lock = threading.Lock()
+lock, writing = threading.Lock(), threading.Lock()
 
 
-def denied(principal, action, resource):
-    """Remembers a refusal, by the role (or the service) and with the time of the last one."""
+def remember(principal, action, resource, allowed):
+    """Remembers who (a role, or a function that is invoked) was allowed or refused what, and when last."""
+    who = principal.split("/")[1] if "/" in principal else principal
     with lock:
-        denials[(principal.split("/")[1] if "/" in principal else principal, action, resource)] = time.time()
+        checks[(who, action, resource, allowed)] = time.time()
+    return allowed
 
 
-def role_allows(config, action, resource, remember=True):
+def role_allows(config, action, resource):
     """Whether the role of a function may do this."""
     role = config["Role"].rsplit("/", 1)[-1]
     account, region = config["FunctionArn"].split(":")[4], config["FunctionArn"].split(":")[3]
@@ -37,11 +45,8 @@ def role_allows(config, action, resource, remember=True):
         principal_arn=f"arn:aws:sts::{account}:assumed-role/{role}/{config['FunctionName']}",
         principal_type="AssumedRole", principal_account=account, action=action, resource_arn=resource, region=region)
     policies = iam_evaluator._gather_role_policies(role, account)
-    if iam_evaluator.evaluate(context, policies).decision == "Allow":
-        return True
-    if remember:
-        denied(f"role/{role}", action, resource)
-    return False
+    allowed = iam_evaluator.evaluate(context, policies).decision == "Allow"
+    return remember(role, action, resource, allowed)
 
 
 def function_allows(function_ref, account, region, service, source_arn):
@@ -53,10 +58,8 @@ def function_allows(function_ref, account, region, service, source_arn):
         principal_arn=service, principal_type="Service", principal_account=account, action="lambda:InvokeFunction",
         resource_arn=config["FunctionArn"], region=region,
         service_context={"aws:sourcearn": source_arn, "aws:sourceaccount": account})
-    if iam_evaluator.evaluate_resource_policy(record["policy"], context, service=service).decision == "Allow":
-        return True
-    denied(config["FunctionName"], "lambda:InvokeFunction", source_arn)
-    return False
+    allowed = iam_evaluator.evaluate_resource_policy(record["policy"], context, service=service).decision == "Allow"
+    return remember(config["FunctionName"], "lambda:InvokeFunction", source_arn, allowed)
 
 
 def wrap(module, name):
@@ -133,7 +136,7 @@ def with_the_role_polling(old):
     for account, region, mapping in old():
         config = config_of(mapping)
         source = mapping.get("EventSourceArn", "")
-        if ":sqs:" not in source or not config or all(role_allows(config, action, source) for action in POLLER):
+        if ":sqs:" not in source or not config or all(role_allows(config, action, source) for action in POLLING):
             yield account, region, mapping
 
 
@@ -153,23 +156,60 @@ def with_the_role_logging(old, func, *args, **named):
     config = func.get("config") or func
     region, account = config["FunctionArn"].split(":")[3:5]
     group = (config.get("LoggingConfig") or {}).get("LogGroup") or f"/aws/lambda/{config['FunctionName']}"
-    stream = f"arn:aws:logs:{region}:{account}:log-group:{group}:log-stream:x"
-    from ministack.services import cloudwatch_logs
-    actions = ["logs:CreateLogStream", "logs:PutLogEvents"]
-    if group not in cloudwatch_logs._log_groups:
-        actions.insert(0, "logs:CreateLogGroup")
-    if all(role_allows(config, action, stream) for action in actions):
+    known = group in cloudwatch_logs._log_groups
+    arn = f"arn:aws:logs:{region}:{account}:log-group:{group}"
+    if not known and not role_allows(config, "logs:CreateLogGroup", arn):
+        return
+    if not all(role_allows(config, action, f"{arn}:log-stream:x") for action in STREAMING):
+        return
+    with writing:
         old(func, *args, **named)
+        # A stream of a group that functions share says whose it is.
+        streams = cloudwatch_logs._log_groups[group]["streams"]
+        name = next(reversed(streams))
+        streams[name.replace("/[", f"/{config['FunctionName']}[")] = streams.pop(name)
+
+
+@wrap(iam_actions, "extract_iam_action")
+def with_the_right_to_converse(old, service, *args):
+    """Bedrock's ConverseStream is allowed by the action of InvokeModelWithResponseStream."""
+    action = old(service, *args)
+    return "bedrock:InvokeModelWithResponseStream" if action == "bedrock:ConverseStream" else action
+
+
+def asked_for(action, resource):
+    """What a right is needed for: of an inference profile, the profile and its models wherever they are."""
+    profile = re.fullmatch(r"(arn:aws:bedrock:[^:]+:):foundation-model/((?:eu|us|apac|global)\.(.+))", resource)
+    if not profile or not action.startswith("bedrock:"):
+        return [resource]
+    return [f"{profile[1]}{responses.get_account_id()}:inference-profile/{profile[2]}",
+            f"arn:aws:bedrock:eu-north-1::foundation-model/{profile[3]}"]
+
+
+@wrap(cloudfront, "_forward_to_origin")
+def with_apis_as_origins(old, origin, method, uri, *args):
+    """CloudFront reaches the APIs of this ministack, which it would look for at AWS."""
+    api = re.match(r"([0-9a-z]+)\.execute-api\.", origin["domain_name"])
+    if api:
+        origin = {**origin, "domain_name": "127.0.0.1", "protocol_policy": "http-only",
+                  "http_port": int(os.environ["GATEWAY_PORT"])}
+        uri = f"/_aws/execute-api/{api[1]}{uri}"
+    return old(origin, method, uri, *args)
 
 
 # --------------------------------------------------------------------------------------------- what the test asks for
 
 @wrap(iam_evaluator, "enforce")
-def with_a_list_of_denials(old, access_key, action, service, region, resource_arn="*", service_context=None):
-    """Remembers what ministack itself refuses."""
-    result = old(access_key, action, service, region, resource_arn=resource_arn, service_context=service_context)
-    if isinstance(result, iam_evaluator.EvalResult):
-        denied(result.principal_arn, action, resource_arn)
+def with_memory(old, access_key, action, service, region, resource_arn="*", service_context=None):
+    """Remembers what ministack itself decides of roles."""
+    for resource in asked_for(action, resource_arn):
+        result = old(access_key, action, service, region, resource_arn=resource, service_context=service_context)
+        if result is not None:
+            break
+    principal = iam_evaluator.resolve_principal(access_key or "", responses.get_account_id())
+    if isinstance(principal, iam_evaluator.PrincipalInfo) and principal.type == "AssumedRole":
+        for resource in asked_for(action, resource_arn):
+            remember(principal.arn, action, resource, result is None)
     return result
 
 
@@ -193,11 +233,13 @@ def fire(name):
 def answer(asked):
     """One wish of the test."""
     match asked["do"]:
-        case "denials":
+        case "checks":
             with lock:
-                return [[*key, at] for key, at in denials.items() if at >= asked["since"]]
+                return [list(key) for key, at in checks.items() if at >= asked["since"]]
         case "break":
             broken.add(asked["agent"])
+        case "cold":
+            lambda_runtime.invalidate_worker(asked["function"])
         case "fire":
             threading.Thread(target=fire, args=(asked["rule"],), daemon=True).start()
     return None
@@ -207,8 +249,8 @@ inner = gateway.app
 
 
 async def app(scope, receive, send):
-    """The door, and behind it ministack."""
-    if scope["type"] != "http" or scope["path"] != DOOR:
+    """The hatch, and behind it ministack."""
+    if scope["type"] != "http" or scope["path"] != HATCH:
         return await inner(scope, receive, send)
     body = b""
     while True:
@@ -216,11 +258,12 @@ async def app(scope, receive, send):
         body += message.get("body", b"")
         if not message.get("more_body"):
             break
-    text = json.dumps(answer(json.loads(body))).encode()
+    text = json.dumps(await asyncio.to_thread(answer, json.loads(body))).encode()
     await send({"type": "http.response.start", "status": 200, "headers": [(b"content-type", b"application/json")]})
     await send({"type": "http.response.body", "body": text})
 
 
 if __name__ == "__main__":
     gateway.app = app
+    doors.open_doors(remember)
     gateway.main()

@@ -96,7 +96,7 @@ class Stack:
     def __init__(self, aws, servers, name, number, model, slack):
         self.aws, self.servers, self.name, self.database = aws, servers, name, name
         self.model, self.slack, self.number = model, slack, number
-        self.outputs = {}
+        self.outputs, self.made_groups = {}, None
         servers.psql(f"CREATE DATABASE {name} OWNER konstruct_owner")
         self.key_id = aws.kms.create_key(Description=name)["KeyMetadata"]["KeyId"]
         self.values = {
@@ -162,6 +162,10 @@ class Stack:
         return {each["LogicalResourceId"]: each["PhysicalResourceId"] for page in pages
                 for each in page["StackResourceSummaries"] if each["ResourceType"] == kind}
 
+    def functions(self):
+        """The functions, by the names of their folders."""
+        return sorted(name.removeprefix(f"{self.name}-") for name in self.resources("AWS::Lambda::Function").values())
+
     def invoke(self, function, event):
         """Invokes a function as an operator would."""
         answer = self.aws.functions.invoke(FunctionName=f"{self.name}-{function}", Payload=json.dumps(event))
@@ -169,6 +173,33 @@ class Stack:
         if answer.get("FunctionError"):
             raise RuntimeError(f"{function}: {payload}")
         return payload
+
+    def poke(self, function):
+        """Invokes a function with an event that is none, and does not care what it says."""
+        self.aws.functions.invoke(FunctionName=f"{self.name}-{function}", Payload=b"{}")
+
+    def forget_logs(self, function):
+        """Deletes a function's log group; one that the stack made itself is made again."""
+        group = f"/aws/lambda/{self.name}-{function}"
+        try:
+            self.aws.logs.delete_log_group(logGroupName=group)
+        except self.aws.logs.exceptions.ResourceNotFoundException:
+            pass
+        if group in self.log_groups():
+            self.aws.logs.create_log_group(logGroupName=group)
+
+    def log_groups(self):
+        """The log groups that the stack made."""
+        if self.made_groups is None:
+            self.made_groups = set(self.resources("AWS::Logs::LogGroup").values())
+        return self.made_groups
+
+    def has_log(self, function):
+        """Whether a function has logged something."""
+        try:
+            return bool(self.aws.logs.filter_log_events(logGroupName=f"/aws/lambda/{self.name}-{function}")["events"])
+        except self.aws.logs.exceptions.ResourceNotFoundException:
+            return False
 
     def psql(self, sql):
         """Runs SQL in the stack's database as superuser."""

@@ -303,7 +303,7 @@ def a_message_over_rest_is_answered(stack):
     if conversation not in [each["id"] for each in listed]:
         raise Failed("the conversation is not listed")
     path = f"{API}/conversations/{conversation}/messages"
-    answer = stack.member.rest("POST", f"{path}?wait=10", {"content": "hello"}, timeout=15)
+    answer = stack.member.rest("POST", f"{path}?wait=10", {"content": "hello"})
     if answer["response"]["content"] != "You said: hello":
         raise Failed("another answer")
     if [each["role"] for each in stack.member.rest("GET", path)] != ["user", "assistant"]:
