@@ -8,11 +8,13 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import elsewhere
+import policies
 import world
-from client import Failed
-from permissions import Invocations, Policies, logging_noticed, noticed
+from waiting import Failed
+from permissions import administration_noticed, cases, logging_noticed, noticed
 from servers import Servers
-from stack import Aws, Package, Stack
+from stack import Aws, Package, Stack, as_given, as_on_aws
 from stubs import Model, Slack
 from walk import STEPS
 
@@ -38,78 +40,89 @@ def walked(stack, step):
     return time.monotonic() - began, checks
 
 
-def deployed(aws, servers, package, number, model, slack):
+def deployed(aws, servers, package, number, model, slack, variant):
     """A stack of the package, with its people."""
-    stack = Stack(aws, servers, f"kt{number}", number, model, slack)
+    stack = Stack(aws, servers, number, model, slack, variant)
     stack.deploy(package)
-    stack.invoke("migrate", {})
     world.passwords(servers)
     world.populate(stack)
     return stack
 
 
-def cases(stack, seen):
-    """Every permission of a stack, with the steps that needed it on the first stack, the quickest first."""
-    policies, invocations = Policies(stack), Invocations(stack)
-    found = []
-    for holders in (policies, invocations):
-        for permission in holders.permissions:
-            if permission.action.startswith("logs:"):
-                continue
-            steps = [(seconds, step) for step, (seconds, checks) in seen.items()
-                     if not step.once and set(step.functions) & set(permission.functions)
-                     and any(permission.covers(check) for check in checks)]
-            found.append((holders, permission, [step for _, step in sorted(steps, key=lambda each: each[0])]))
-    return policies, found
-
-
-def lane(stack, number, lanes):
-    """The share of one stack: the whole walk, every so many-th permission, the whole walk again. What failed."""
-    seen = {step: walked(stack, step) for step in STEPS if number == 0 or not step.once}
-    policies, found = cases(stack, seen)
-    wrong = []
-    for holders, permission, steps in found[number::lanes]:
-        try:
-            say(f"{stack.name} {noticed(stack, holders, permission, steps)}")
-        except Failed as error:
-            wrong.append(str(error))
-            say(f"{stack.name} FAILED {error}")
-    if number == lanes - 1:
-        for line in logging_noticed(stack, policies):
-            say(f"{stack.name} {line}")
-    for step in STEPS:
+def lane(stack, number, stacks):
+    """What one stack has to do: the whole walk, its share of permissions, the whole walk again. What failed."""
+    mine = [step for step in STEPS if step.fits(stack)]
+    seen = {step: walked(stack, step) for step in mine if number == 0 or not step.once}
+    holders, wrong = policies.of(stack), []
+    found = cases(holders, seen)
+    if stack.variant is as_given:
+        # What the others have too is theirs to show.
+        found = [case for case in found if case[1].action.startswith("kms:")]
+    else:
+        same = [each for each in stacks if each.variant is stack.variant]
+        found = found[same.index(stack)::len(same)]
+    for holder, permission, steps in found:
+        wrong += tried(stack, lambda: [noticed(stack, holder, permission, steps)])
+    if number == 0:
+        wrong += tried(stack, lambda: logging_noticed(stack, holders[0]))
+        for key in [each for each in holders if isinstance(each, policies.KeyPolicy)]:
+            wrong += tried(stack, lambda: administration_noticed(stack, key))
+    for step in mine:
         if not step.once:
             walked(stack, step)
-    return wrong
+    return wrong, holders
+
+
+def tried(stack, proof):
+    """Makes a proof, and says what it showed; what failed."""
+    try:
+        for line in proof():
+            say(f"{stack.name} {line}")
+    except Failed as error:
+        say(f"{stack.name} FAILED {error}")
+        return [str(error)]
+    return []
+
+
+def everything(aws, package, stacks):
+    """All proofs; fails with the list of those that failed."""
+    with ThreadPoolExecutor(len(stacks)) as pool:
+        done = list(pool.map(lambda number: lane(stacks[number], number, stacks), range(len(stacks))))
+    wrong = [each for some, _ in done for each in some]
+    found = [permission for _, holders in done for holder in holders for permission in holder.permissions]
+    unknown = {name for _, name in done[0][1][0].unknown}
+    wrong += tried(stacks[0], lambda: [elsewhere.all_deployed(package.template, found),
+                                       elsewhere.traces_and_networks(package.template)])
+    wrong += tried(stacks[0], lambda: [elsewhere.still_not_enforced(aws, unknown)])
+    if wrong:
+        raise Failed("\n".join(["", *wrong]))
 
 
 def main():
     """Deploys, walks, takes permissions away."""
     arguments = argparse.ArgumentParser(description=__doc__)
     arguments.add_argument("--functions", type=Path, required=True, help="folder of the functions' binaries")
-    arguments.add_argument("--only", default="", help="walk only steps whose name holds this, and take nothing away")
+    arguments.add_argument("--only", help="walk only steps whose name holds this, and take nothing away")
     arguments.add_argument("--lanes", type=int, default=4, help="stacks on which permissions are taken away at once")
     given = arguments.parse_args()
-    with Servers() as servers, ThreadPoolExecutor(given.lanes) as pool:
+    with Servers() as servers:
         servers.start()
         world.roles(servers)
         model, slack = Model(), Slack()
         aws = Aws(servers)
         package = Package(aws, given.functions)
         say("servers are up, functions are packaged")
-        numbers = range(1 if given.only else given.lanes)
+        variants = [as_on_aws, as_given] if given.only else [*[as_on_aws] * given.lanes, as_given]
         # One after the other: their migrations make the same roles.
-        stacks = [deployed(aws, servers, package, number, model, slack) for number in numbers]
+        stacks = [deployed(aws, servers, package, number, model, slack, variant)
+                  for number, variant in enumerate(variants)]
         say("deployed")
-        if given.only:
+        if given.only is None:
+            everything(aws, package, stacks)
+        for stack in stacks if given.only is not None else []:
             for step in STEPS:
-                if given.only in step.name:
-                    walked(stacks[0], step)
-            return
-        wrong = [each for some in pool.map(lambda number: lane(stacks[number], number, given.lanes), numbers)
-                 for each in some]
-        if wrong:
-            raise Failed("\n".join(wrong))
+                if given.only in step.name and step.fits(stack):
+                    walked(stack, step)
 
 
 if __name__ == "__main__":

@@ -1,39 +1,17 @@
-"""The people of the walk: over WebSocket, over REST, in Slack. They wait for what they expect, never for a guess."""
+"""The people of the walk: over WebSocket, over REST, in Slack. They see what a client sees, and no more."""
 
 import base64
 import hashlib
 import hmac
 import json
-import threading
 import time
-import urllib.error
-import urllib.request
 import uuid
 
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect
 
 from stack import AUDIENCE, ISSUER, JWT_SECRET, ORIGIN, SIGNING_SECRET
-
-PATIENCE_S = 15
-"""How long to wait for what is expected; a good run needs a fraction of it."""
-
-HURRY_S = 4
-"""And where a permission was taken away: ten times what a good run needs. All of it is waited for, each time."""
-
-
-class Patience(threading.local):
-    """How long this thread waits."""
-
-    seconds = PATIENCE_S
-
-
-patience = Patience()
-
-
-class Failed(Exception):
-    """A step did not see what it was to see."""
-
+from waiting import Failed, patience, request
 
 def token(user, tenant, role):
     """A JWT as the portal's identity provider would make it."""
@@ -45,24 +23,6 @@ def token(user, tenant, role):
     return f"{signed}.{part(hmac.new(JWT_SECRET.encode(), signed.encode(), hashlib.sha256).digest())}"
 
 
-def request(method, url, body=None, headers=None, timeout=None):
-    """One HTTP call: status and body, which is JSON where it can be."""
-    data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
-    headers = {**({"Content-Type": "application/json"} if data else {}), **(headers or {})}
-    asked = urllib.request.Request(url, data, headers, method=method)
-    try:
-        with urllib.request.urlopen(asked, timeout=timeout or patience.seconds) as answer:
-            status, text = answer.status, answer.read().decode()
-    except urllib.error.HTTPError as error:
-        status, text = error.code, error.read().decode()
-    except OSError as error:
-        raise Failed(f"{method} {url.rsplit('/', 2)[-1]}: {error}") from error
-    try:
-        return status, json.loads(text)
-    except ValueError:
-        return status, text
-
-
 class Person:
     """Somebody of a tenant."""
 
@@ -72,18 +32,16 @@ class Person:
 
     def rest(self, method, path, body=None, expected=200, timeout=None):
         """A call that must end with this status; its body."""
-        headers = {"Authorization": f"Bearer {self.token}"}
+        headers = {"Authorization": f"Bearer {self.token}", **self.stack.headers}
         status, answer = request(method, self.stack.http_url + path, body, headers, timeout)
         if status != expected:
             code = answer.get("code") or answer.get("checks") if isinstance(answer, dict) else ""
             raise Failed(f"{method} {path.split('?')[0]}: {status} {code or ''}, not {expected}")
         return answer
 
-    def conversation(self):
-        """A conversation of its own."""
-        agents = self.stack.agent
-        session = {"session_id": uuid.uuid4().hex}
-        body = {"tenant_id": self.tenant, "agent_id": agents, **session}
+    def conversation(self, agent="Ada"):
+        """A conversation of its own with an agent."""
+        body = {"tenant_id": self.tenant, "agent_id": self.stack.agents[agent], "session_id": uuid.uuid4().hex}
         return self.rest("POST", "/api/portal/chat/conversations", body, 201)["id"]
 
     def connect(self, conversation, name="walk", last_seq=None):
@@ -102,11 +60,11 @@ class Person:
 class Socket:
     """One WebSocket, and all frames it got."""
 
-    def __init__(self, stack, conversation, name="walk"):
+    def __init__(self, stack, conversation, name="walk", headers=None):
         self.frames = []
         try:
             self.socket = connect(f"{stack.ws_url}?conversation_id={conversation}", origin=ORIGIN, proxy=None,
-                                  user_agent_header=name, open_timeout=patience.seconds, close_timeout=2)
+                                  additional_headers=stack.headers if headers is None else headers, user_agent_header=name, open_timeout=patience.seconds, close_timeout=2)
         except (InvalidStatus, ConnectionClosed, OSError, TimeoutError) as error:
             raise Failed(f"no connection: {error}") from error
 
@@ -126,6 +84,12 @@ class Socket:
             self.socket.send(json.dumps(frame))
         except ConnectionClosed as error:
             raise Failed("the connection was closed") from error
+
+    def message(self, content):
+        """Sends a message; its id."""
+        ident = str(uuid.uuid4())
+        self.send({"type": "message", "id": ident, "content": content})
+        return ident
 
     def until(self, kind, **fields):
         """The next frame of this type (with these fields); those before it are kept in `frames`."""
@@ -164,18 +128,5 @@ def slack_event(stack, event):
     body = json.dumps(body).encode()
     stamp = str(int(time.time()))
     sign = hmac.new(SIGNING_SECRET.encode(), b"v0:" + stamp.encode() + b":" + body, hashlib.sha256).hexdigest()
-    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={sign}"}
+    headers = {"X-Slack-Request-Timestamp": stamp, "X-Slack-Signature": f"v0={sign}", **stack.headers}
     return request("POST", f"{stack.http_url}/slack/events", body, headers)[0]
-
-
-def until(seen, what, timeout=None):
-    """Waits until something is so; gives back what was seen."""
-    timeout = timeout or patience.seconds
-    end = time.monotonic() + timeout
-    while True:
-        found = seen()
-        if found:
-            return found
-        if time.monotonic() > end:
-            raise Failed(f"{what}: not within {timeout} s")
-        time.sleep(0.03)

@@ -14,6 +14,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 REGION, ACCOUNT = "eu-central-1", "000000000000"
+DATABASE_ID, CACHE_NAME = "cluster-DEPLOYTEST", "deploy-test"
 READY_S = 60
 
 
@@ -66,7 +67,8 @@ class Servers:
 
     def start(self):
         """Starts Postgres, Redis and ministack."""
-        self.postgres_port, self.redis_port, self.aws_port = free_ports(3)
+        self.postgres_port, self.redis_port, self.aws_port, self.database_door, self.cache_door = free_ports(5)
+        self.make_certificate()
         self.start_postgres()
         self.start_redis()
         self.start_ministack()
@@ -77,6 +79,18 @@ class Servers:
         server = Server(name, command, self.folder / f"{name}.log", **named)
         self.running.append(server)
         server.until(ready)
+
+    def make_certificate(self):
+        """What the doors show, and the authority behind it, which the functions trust (SSL_CERT_FILE)."""
+        def openssl(*words):
+            subprocess.run(["openssl", *words], check=True, cwd=self.folder, capture_output=True)
+        key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes"]
+        openssl("req", "-x509", *key, "-days", "2", "-subj", "/CN=deploy-test authority", "-keyout", "authority.key",
+                "-out", "authority.pem")
+        (self.folder / "names").write_text("subjectAltName=IP:127.0.0.1\nbasicConstraints=CA:FALSE\n")
+        openssl("req", *key, "-subj", "/CN=127.0.0.1", "-keyout", "door.key", "-out", "door.csr")
+        openssl("x509", "-req", "-days", "2", "-in", "door.csr", "-CA", "authority.pem", "-CAkey", "authority.key",
+                "-CAcreateserial", "-extfile", "names", "-out", "door.pem")
 
     def start_postgres(self):
         """A cluster of this run; errors are not logged, for their text may hold a value."""
@@ -90,11 +104,12 @@ class Servers:
             account = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
             for path in (data, secret):
                 shutil.chown(path, "postgres", "postgres")
+        # Whoever reaches the socket in this folder has been through the door.
         subprocess.run([*account, programs / "initdb", "--no-sync", "-D", data, "-U", "postgres", "-E", "UTF8",
-                        "--locale=C", "--auth=scram-sha-256", f"--pwfile={secret}"],
+                        "--locale=C", "--auth-host=scram-sha-256", "--auth-local=trust", f"--pwfile={secret}"],
                        check=True, cwd="/", stdout=subprocess.DEVNULL)
         secret.unlink()
-        settings = ["listen_addresses=127.0.0.1", "unix_socket_directories=", "max_connections=600", "fsync=off",
+        settings = ["listen_addresses=127.0.0.1", f"unix_socket_directories={data}", "max_connections=600", "fsync=off",
                     "synchronous_commit=off", "full_page_writes=off", "log_min_messages=fatal"]
         command = [*account, programs / "postgres", "-D", data, "-p", str(self.postgres_port)]
         for setting in settings:
@@ -120,6 +135,12 @@ class Servers:
             "IOT_MTLS_ENABLED": "false", "SFTP_ENABLED": "false",
             "AWS_ACCESS_KEY_ID": "AKIADEPLOYTEST", "AWS_SECRET_ACCESS_KEY": self.password,
             "AWS_ENDPOINT_URL": endpoint, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONUNBUFFERED": "1",
+            "SSL_CERT_FILE": str(self.folder / "authority.pem"),
+            "DOOR_CERTIFICATE": str(self.folder / "door.pem"), "DOOR_KEY": str(self.folder / "door.key"),
+            "DOOR_DATABASE_PORT": str(self.database_door), "DOOR_DATABASE_ID": DATABASE_ID,
+            "DOOR_POSTGRES_SOCKET": str(self.folder / "postgres" / f".s.PGSQL.{self.postgres_port}"),
+            "DOOR_CACHE_PORT": str(self.cache_door), "DOOR_CACHE_NAME": CACHE_NAME,
+            "DOOR_REDIS_PORT": str(self.redis_port),
         }
         for service in ("SQS", "KMS", "SECRETS_MANAGER", "BEDROCK_RUNTIME"):
             environment[f"AWS_ENDPOINT_URL_{service}"] = endpoint
@@ -147,9 +168,17 @@ class Servers:
                 last = resp(answer)
         return last
 
-    def postgres_url(self, role, database):
-        """The URL of a role; all roles have the same password."""
+    def postgres_url(self, role, database, door=False):
+        """The URL of a role: through the door, or with the password that all roles have."""
+        if door:
+            return f"postgres://{role}@127.0.0.1:{self.database_door}/{database}?sslmode=require"
         return f"postgres://{role}:{self.password}@127.0.0.1:{self.postgres_port}/{database}?sslmode=disable"
+
+    def redis_url(self, number, door=False):
+        """The URL of a database of Redis: through the door, or straight."""
+        if door:
+            return f"rediss://{CACHE_NAME}@127.0.0.1:{self.cache_door}/{number}"
+        return f"redis://127.0.0.1:{self.redis_port}/{number}"
 
 
 def free_ports(count):

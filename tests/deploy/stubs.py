@@ -1,4 +1,5 @@
-"""What is neither AWS nor ours: a model that speaks OpenAI's API, and Slack's Web API. They never leave this process.
+"""What is neither AWS nor ours: a model that speaks OpenAI's API, a server of tools, and Slack's Web API. They never leave
+this process.
 
 The model obeys the last message of the prompt: `hold NAME` begins an answer and goes on when the test releases it,
 `call TOOL` calls a tool with a query, and anything else is answered with what was said.
@@ -31,7 +32,7 @@ class Stub:
                 body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
                 stub.answer(self, body)
 
-            do_GET = do_POST
+            do_GET = do_DELETE = do_POST
 
         self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
         self.server.daemon_threads = True
@@ -58,7 +59,7 @@ class Model(Stub):
     """A model that streams."""
 
     def __init__(self):
-        self.gates = {}
+        self.gates, self.keys = {}, set()
         super().__init__()
 
     def gate(self, name):
@@ -71,8 +72,12 @@ class Model(Stub):
         self.gate(name).set()
 
     def answer(self, handler, body):
-        """A stream of chunks."""
-        asked = json.loads(body)
+        """A stream of chunks; under `/mcp` it is a server of one tool, `echo`."""
+        asked = json.loads(body or b"{}")
+        with self.lock:
+            self.keys.add((handler.headers.get("Authorization") or "").removeprefix("Bearer "))
+        if handler.path == "/mcp":
+            return self.tool(handler, asked)
         said = asked["messages"][-1]
         text = said["content"] if isinstance(said["content"], str) else "".join(
             part.get("text", "") for part in said["content"])
@@ -85,6 +90,23 @@ class Model(Stub):
             self.stream(handler, said, text)
         except OSError:
             pass  # The agent hung up: it was told to stop.
+
+    @staticmethod
+    def tool(handler, asked):
+        """The Model Context Protocol, as far as a client without sessions needs it."""
+        echo = {"name": "echo", "description": "Says it again.", "inputSchema": {
+            "type": "object", "properties": {"query": {"type": "string"}}, "required": ["query"]}}
+        match asked.get("method"):
+            case "initialize":
+                result = {"protocolVersion": asked["params"]["protocolVersion"], "capabilities": {"tools": {}},
+                          "serverInfo": {"name": "stub", "version": "1"}}
+            case "tools/list":
+                result = {"tools": [echo]}
+            case "tools/call":
+                result = {"content": [{"type": "text", "text": asked["params"]["arguments"]["query"]}]}
+            case _:
+                return reply(handler, {}, 202 if handler.command == "POST" else 405)
+        reply(handler, {"jsonrpc": "2.0", "id": asked["id"], "result": result})
 
     def stream(self, handler, said, text):
         """Writes the answer, piece by piece."""
