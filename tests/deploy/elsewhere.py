@@ -1,6 +1,6 @@
-"""What taking permissions away cannot show: rights that the emulator does not enforce, and statements that no stack of the
-test has. Both are named here, with the reason, and held against the template in another way. Nothing is added silently:
-what is not named fails, and so does what is named without need.
+"""What taking permissions away cannot show: rights that the emulator does not enforce, statements that no stack of the test
+has, and rights that nobody needs. All are named here, with the reason, and what can be is held against the template in
+another way. Nothing is added silently: what is not named fails, and so does what is named without need.
 """
 
 import fnmatch
@@ -18,6 +18,11 @@ NOT_ENFORCED = {
 NOT_DEPLOYED = {
     ("migrate", "secretsmanager:GetSecretValue"):
         "The owner's password of a database that the stack made: the emulator has no such database.",
+}
+
+
+TOO_MUCH = {
+    "logs:CreateLogGroup": "AWS's own policy for functions gives it; the stack makes the group itself, so nobody needs it.",
 }
 
 

@@ -16,7 +16,7 @@ import time
 
 import ministack.app as gateway
 from ministack.core import iam_actions, iam_evaluator, lambda_runtime, responses
-from ministack.services import apigateway, cloudfront, cloudwatch_logs, eventbridge, lambda_svc, sqs
+from ministack.services import apigateway, cloudfront, cloudwatch_logs, eventbridge, lambda_svc, s3, sqs
 
 import doors
 
@@ -198,6 +198,13 @@ def with_apis_as_origins(old, origin, method, uri, *args):
 
 
 # --------------------------------------------------------------------------------------------- what the test asks for
+
+@wrap(s3, "_cloudfront_origin_allows")
+def with_memory_of_the_front(old, owner, bucket, key, *args):
+    """Remembers what a bucket's policy says to CloudFront."""
+    allowed = old(owner, bucket, key, *args)
+    return remember("cloudfront.amazonaws.com", "s3:GetObject", f"arn:aws:s3:::{bucket}/{key}", allowed)
+
 
 @wrap(iam_evaluator, "enforce")
 def with_memory(old, access_key, action, service, region, resource_arn="*", service_context=None):

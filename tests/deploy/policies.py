@@ -212,5 +212,5 @@ class BucketPolicy:
 def of(stack):
     """Everything that a stack allows."""
     keys = [KeyPolicy(stack, key) for key in stack.resources("AWS::KMS::Key").values()]
-    buckets = [BucketPolicy(stack, bucket) for bucket in stack.resources("AWS::S3::BucketPolicy").values()]
+    buckets = [BucketPolicy(stack, bucket) for bucket in stack.resources("AWS::S3::Bucket").values()]
     return [Policies(stack), Invocations(stack), *keys, *buckets]
