@@ -3,6 +3,7 @@ that proves and what it cannot.
 """
 
 import argparse
+import signal
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import elsewhere
 import policies
+import updates
 import world
 from waiting import Failed
 from permissions import administration_noticed, cases, logging_noticed, noticed
@@ -87,6 +89,7 @@ def tried(stack, proof):
 def everything(aws, package, stacks):
     """All proofs; fails with the list of those that failed."""
     with ThreadPoolExecutor(len(stacks)) as pool:
+        newer = pool.submit(Package, aws, package.functions, "newer")
         done = list(pool.map(lambda number: lane(stacks[number], number, stacks), range(len(stacks))))
     wrong = [each for some, _ in done for each in some]
     found = [permission for _, holders in done for holder in holders for permission in holder.permissions]
@@ -94,6 +97,10 @@ def everything(aws, package, stacks):
     wrong += tried(stacks[0], lambda: [elsewhere.all_deployed(package.template, found),
                                        elsewhere.traces_and_networks(package.template)])
     wrong += tried(stacks[0], lambda: [elsewhere.still_not_enforced(aws, unknown)])
+    first, last = stacks[0], stacks[-1]
+    for proof in (lambda: updates.schema_ahead(first), lambda: updates.new_code(first, newer.result()),
+                  lambda: updates.failing(first, package), lambda: updates.deleted(last)):
+        wrong += tried(first, proof)
     if wrong:
         raise Failed("\n".join(["", *wrong]))
 
@@ -126,6 +133,8 @@ def main():
 
 
 if __name__ == "__main__":
+    # Also when it is told to stop, nothing stays behind.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     try:
         main()
     except Failed as error:

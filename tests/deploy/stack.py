@@ -67,7 +67,7 @@ class Package:
     """What `sam package` makes: every function's zip and the templates that name them, in the bucket."""
 
     def __init__(self, aws, functions, mark=""):
-        self.aws = aws
+        self.aws, self.functions = aws, functions
         self.template = self.packaged(ROOT / "infra" / "template.yaml", functions, mark)
 
     def packaged(self, path, functions, mark):
@@ -141,7 +141,7 @@ class Stack:
     def __init__(self, aws, servers, number, model, slack, variant):
         self.name = self.database = f"kt{number}"
         self.aws, self.servers, self.number, self.model, self.slack = aws, servers, number, model, slack
-        self.outputs, self.variant = {}, variant
+        self.outputs, self.variant, self.stack_id = {}, variant, None
         servers.psql(f"CREATE DATABASE {self.database} OWNER konstruct_owner")
         key_id = aws.kms.create_key(Description=self.name)["KeyMetadata"]["KeyId"]
         self.values = {**common(servers, model, slack), **variant(servers, key_id)}
@@ -169,24 +169,28 @@ class Stack:
 
     def apply(self, operation, package, expected):
         """One operation, and how it ends."""
-        parameters = [{"ParameterKey": key, "ParameterValue": value} for key, value in self.values.items()]
-        operation(StackName=self.name, TemplateURL=package.url(), Parameters=parameters,
-                  Capabilities=["CAPABILITY_IAM", "CAPABILITY_NAMED_IAM", "CAPABILITY_AUTO_EXPAND"])
+        given = {}
+        if package:
+            given = {"TemplateURL": package.url(), "Capabilities": ["CAPABILITY_IAM"],
+                     "Parameters": [{"ParameterKey": key, "ParameterValue": value}
+                                    for key, value in self.values.items()]}
+        ident = operation(StackName=self.name, **given).get("StackId", self.stack_id)
+        self.stack_id = ident
         end = time.monotonic() + READY_S
         while True:
-            stack = self.aws.cloudformation.describe_stacks(StackName=self.name)["Stacks"][0]
+            stack = self.aws.cloudformation.describe_stacks(StackName=ident)["Stacks"][0]
             if not stack["StackStatus"].endswith("_IN_PROGRESS"):
                 break
             if time.monotonic() > end:
-                raise RuntimeError(f"{self.name}: still {stack['StackStatus']}")
+                raise Failed(f"{self.name}: still {stack['StackStatus']}")
             time.sleep(0.05)
         if stack["StackStatus"] != expected:
-            raise RuntimeError(f"{self.name}: {stack['StackStatus']}, not {expected}\n{self.failures()}")
+            raise Failed(f"{self.name}: {stack['StackStatus']}, not {expected}\n{self.failures()}")
         self.outputs = {each["OutputKey"]: each["OutputValue"] for each in stack.get("Outputs", [])}
 
     def failures(self):
         """Why an operation failed."""
-        events = self.aws.cloudformation.describe_stack_events(StackName=self.name)["StackEvents"]
+        events = self.aws.cloudformation.describe_stack_events(StackName=self.stack_id)["StackEvents"]
         return "\n".join(f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in events
                          if "FAILED" in event.get("ResourceStatus", ""))
 
