@@ -51,13 +51,11 @@ def cases(holders, seen):
 
 def noticed(stack, holder, permission, steps):
     """Takes one permission away; says which step noticed. Fails where none did."""
-    def cold():
-        if permission.action.startswith(HELD_BY_PROCESSES):
-            for function in permission.functions:
-                stack.cold(function)
+    held = permission.action.startswith(HELD_BY_PROCESSES)
     since = time.time()
     holder.take(permission)
-    cold()
+    if held:
+        stack.cold(permission.functions)
     patience.seconds = HURRY_S
     try:
         for step in steps:
@@ -73,7 +71,9 @@ def noticed(stack, holder, permission, steps):
     finally:
         patience.seconds = PATIENCE_S
         holder.put_back(permission)
-        cold()
+        if held or "agent" not in permission.functions:
+            # Also who still tries, and would go on once the permission is back; an agent's turn is let end.
+            stack.cold(permission.functions)
     if not any(permission.covers(check) and not check[3] for check in checks):
         raise Failed(f"{permission} was taken away, and {step.name} failed of something else: {why}")
     try:

@@ -61,22 +61,38 @@ class Servers:
         return self
 
     def __exit__(self, *_):
-        for server in reversed(self.running):
-            server.stop()
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self):
-        """Starts Postgres, Redis and ministack."""
-        self.postgres_port, self.redis_port, self.aws_port, self.database_door, self.cache_door = free_ports(5)
+        """Starts Postgres, Redis and ministack; again where somebody took a port in between."""
         self.make_certificate()
-        self.start_postgres()
-        self.start_redis()
-        self.start_ministack()
-        return self
+        for attempt in range(3):
+            try:
+                self.postgres_port, self.redis_port, self.aws_port, self.database_door, self.cache_door = free_ports(5)
+                self.home = self.folder / f"attempt-{attempt}"
+                self.home.mkdir(0o711)
+                self.start_postgres()
+                self.start_redis()
+                self.start_ministack()
+                return self
+            except RuntimeError as error:
+                said = error
+                self.stop()
+        raise said
+
+    def stop(self):
+        """Ends what runs, the last first."""
+        while self.running:
+            self.running.pop().stop()
+
+    def tail(self, name):
+        """The end of a server's log."""
+        return (self.home / f"{name}.log").read_text(errors="replace")[-4000:]
 
     def add(self, name, command, ready, **named):
         """Starts one and waits for it."""
-        server = Server(name, command, self.folder / f"{name}.log", **named)
+        server = Server(name, command, self.home / f"{name}.log", **named)
         self.running.append(server)
         server.until(ready)
 
@@ -96,7 +112,7 @@ class Servers:
         """A cluster of this run; errors are not logged, for their text may hold a value."""
         programs = sorted(Path("/usr/lib/postgresql").glob("*/bin"), key=lambda path: float(path.parent.name))
         programs = programs[-1] if programs else Path(shutil.which("initdb")).parent
-        data, secret = self.folder / "postgres", self.folder / "password"
+        data, secret = self.home / "postgres", self.home / "password"
         data.mkdir(0o700)
         secret.write_text(self.password)
         account = []
@@ -119,13 +135,13 @@ class Servers:
     def start_redis(self):
         """A cache that keeps nothing."""
         command = ["redis-server", "--port", str(self.redis_port), "--bind", "127.0.0.1", "--save", "", "--appendonly",
-                   "no", "--databases", "64", "--dir", str(self.folder), "--loglevel", "warning"]
+                   "no", "--databases", "64", "--dir", str(self.home), "--loglevel", "warning"]
         self.add("redis", command, lambda: can_connect(self.redis_port))
 
     def start_ministack(self):
         """ministack with IAM enforced. Its functions inherit this environment; who has the configured key is root."""
         endpoint = f"http://127.0.0.1:{self.aws_port}"
-        home = self.folder / "ministack"
+        home = self.home / "ministack"
         home.mkdir()
         environment = {
             "PATH": "/usr/local/bin:/usr/bin:/bin", "HOME": str(home), "TMPDIR": str(home), "LANG": "C.UTF-8",
@@ -138,7 +154,7 @@ class Servers:
             "SSL_CERT_FILE": str(self.folder / "authority.pem"),
             "DOOR_CERTIFICATE": str(self.folder / "door.pem"), "DOOR_KEY": str(self.folder / "door.key"),
             "DOOR_DATABASE_PORT": str(self.database_door), "DOOR_DATABASE_ID": DATABASE_ID,
-            "DOOR_POSTGRES_SOCKET": str(self.folder / "postgres" / f".s.PGSQL.{self.postgres_port}"),
+            "DOOR_POSTGRES_SOCKET": str(self.home / "postgres" / f".s.PGSQL.{self.postgres_port}"),
             "DOOR_CACHE_PORT": str(self.cache_door), "DOOR_CACHE_NAME": CACHE_NAME,
             "DOOR_REDIS_PORT": str(self.redis_port),
         }

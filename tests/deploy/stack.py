@@ -5,6 +5,7 @@ in the template but where code lies.
 import hashlib
 import io
 import json
+import logging
 import sys
 import time
 import urllib.request
@@ -18,6 +19,7 @@ from botocore.config import Config
 from servers import CACHE_NAME, DATABASE_ID, REGION
 from waiting import Failed, request
 
+logging.getLogger("samtranslator").setLevel(logging.ERROR)  # it warns of figures that nobody collects
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "infra"))
 from expand import expand  # noqa: E402
@@ -118,7 +120,7 @@ def common(servers, model, slack):
         "AllowedOrigins": ORIGIN, "OpenAiBaseUrl": f"{model.url}/v1", "LlmModel": "stub", "BedrockRegion": REGION,
         "OutboundExceptions": model.url.removeprefix("http://"),
         "SlackApiBaseUrl": f"{slack.url}/api", "SlackClientId": "client", "SlackClientSecret": "client secret",
-        "SlackSigningSecret": SIGNING_SECRET, "LogLevel": "info",
+        "SlackSigningSecret": SIGNING_SECRET, "TurnLeaseMs": "5000",
     }
 
 
@@ -222,9 +224,10 @@ class Stack:
             raise RuntimeError(f"{function}: {payload}")
         return payload
 
-    def cold(self, function):
-        """Ends a function's processes: the next invocation starts anew."""
-        self.ask_emulator(do="cold", function=f"{self.name}-{function}")
+    def cold(self, functions):
+        """Ends functions' processes: the next invocation starts anew."""
+        for function in functions:
+            self.ask_emulator(do="cold", function=f"{self.name}-{function}")
 
     def operator(self, command, **arguments):
         """One command of an operator, by way of the function that owns the schema; its answer."""

@@ -36,7 +36,7 @@ def the_platforms_key_comes_from_its_secret(stack):
     key = f"sk-{uuid.uuid4().hex}"
     secret = json.dumps({"openai_api_key": key})
     stack.aws.secretsmanager.put_secret_value(SecretId=stack.resource("ModelKeys"), SecretString=secret)
-    stack.cold("agent")
+    stack.cold(["agent"])
     asked(stack, "Ada", "hello")
     if key not in stack.model.keys:
         raise Failed("the model saw another key")
