@@ -4,8 +4,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use konstruct_domain::Channel;
-use konstruct_postgres::migrate::migrate;
-use konstruct_postgres::{Login, Roots};
 use konstruct_tests::TestApp;
 
 /// Tables that hold nobody's data.
@@ -345,15 +343,4 @@ async fn deleting_a_member_or_a_conversation_takes_what_it_should_and_no_more() 
     app.root.execute(sql, &[&tenant.id.0]).await.unwrap();
     assert_eq!(app.count(messages, &[&tenant.id.0]).await, 0);
     assert_eq!(app.count("SELECT 1 FROM turns WHERE tenant_id = $1", &[&tenant.id.0]).await, 0);
-}
-
-/// proves TEN-01
-#[tokio::test]
-async fn migrating_again_changes_nothing() {
-    let app = TestApp::alone().await;
-    let owner = Login::new(&app.world.postgres_url("konstruct_owner"), Roots::CompiledIn).unwrap();
-    let again = tokio::join!(migrate(&owner), migrate(&owner));
-    let (first, second) = (again.0.unwrap(), again.1.unwrap());
-    assert_eq!((first.applied.len(), first.is_newer), (0, false));
-    assert_eq!(first, second);
 }

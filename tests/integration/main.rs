@@ -26,6 +26,7 @@ mod janitor;
 mod log_writers;
 mod logins;
 mod messages;
+mod migrations;
 mod summary;
 mod threads;
 mod tools;

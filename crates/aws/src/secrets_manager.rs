@@ -9,6 +9,8 @@ use aws_smithy_runtime_api::client::result::SdkError;
 use aws_smithy_runtime_api::http::Response;
 use aws_smithy_types::error::metadata::ProvideErrorMetadata;
 use serde_json::Value;
+use tracing::Dispatch;
+use tracing::instrument::WithSubscriber as _;
 
 use crate::failure::{status, words};
 use crate::sdk::Sdk;
@@ -54,7 +56,9 @@ impl SecretsManager {
     /// [`SecretError`], after up to three attempts of 2 s.
     pub async fn read(&self, arn: &str) -> Result<SecretFields, SecretError> {
         let client = self.client.get_or_init(|| self.sdk.secrets_manager(self.endpoint_url.as_deref()));
-        let read = client.get_secret_value().secret_id(arn).send().await.map_err(|error| failed(&error))?;
+        // The SDK logs what it receives where everything is logged: here it is told to nobody.
+        let reading = client.get_secret_value().secret_id(arn).send().with_subscriber(Dispatch::none());
+        let read = reading.await.map_err(|error| failed(&error))?;
         let value: Option<Value> = read.secret_string().and_then(|text| serde_json::from_str(text).ok());
         let fields = value.filter(Value::is_object).map(SecretFields);
         fields.ok_or_else(|| SecretError::Refused("it is no JSON object".to_owned()))

@@ -45,8 +45,7 @@ async fn migrate_on(client: &mut Client) -> Result<Migrated, DbError> {
     client.batch_execute("SELECT pg_advisory_lock(7022001)").await?;
     let runner = embedded::migrations::runner();
     let newest = runner.get_migrations().iter().map(|known| i64::from(known.version())).max().unwrap_or(0);
-    let last = runner.get_last_applied_migration_async(client).await?;
-    let last = last.map_or(0, |applied| i64::from(applied.version()));
+    let last = last_applied(client).await?;
     if last > newest {
         tracing::warn!(last, newest, "the schema is newer than this program: nothing is done to it");
         allow_sign_in(client).await?;
@@ -56,6 +55,16 @@ async fn migrate_on(client: &mut Client) -> Result<Migrated, DbError> {
     allow_sign_in(client).await?;
     let applied = report.applied_migrations().iter().map(ToString::to_string).collect();
     Ok(Migrated { applied, version: newest, is_newer: false })
+}
+
+/// The newest migration that the schema has; 0 on an empty database.
+async fn last_applied(client: &Client) -> Result<i64, DbError> {
+    let there = "SELECT 1 WHERE to_regclass('refinery_schema_history') IS NOT NULL";
+    if client.query_typed(there, &[]).await?.is_empty() {
+        return Ok(0);
+    }
+    let last = "SELECT coalesce(max(version), 0)::bigint FROM refinery_schema_history";
+    Ok(client.query_typed(last, &[]).await?.first().map_or(0, |row| row.get(0)))
 }
 
 /// On RDS: lets the functions' roles sign in by IAM, which is membership of a role that RDS makes.

@@ -88,7 +88,7 @@ impl Event {
         let body = Bytes::from(answer.to_string());
         let mut why = String::new();
         for attempt in 0..ANSWER_TRIES {
-            tokio::time::sleep(Duration::from_millis(200) * attempt * attempt).await;
+            tokio::time::sleep(Duration::from_millis(100) * attempt * attempt).await;
             match tokio::time::timeout(ANSWER_TIMEOUT, self.put(client, body.clone())).await {
                 Ok(Ok(())) => return Ok(answer),
                 Ok(Err(refused)) => why = refused,

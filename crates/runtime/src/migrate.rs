@@ -55,7 +55,7 @@ async fn handle(owner: &Arc<Owner>, event: LambdaEvent<Value>) -> Result<Value, 
             let done = deploy(owner, &resource, &event.context).await;
             resource.respond(&owner.http, RESOURCE, done).await
         }
-        None => up_to_date(Arc::clone(owner)).await.map(|migrated| Value::Object(told(&migrated))),
+        None => up_to_date(Arc::clone(owner)).await.map(|migrated| told(&migrated)),
     }
 }
 
@@ -94,7 +94,10 @@ async fn deploy(
     }
     let mut work = tokio::spawn(up_to_date(Arc::clone(owner)));
     match tokio::time::timeout(left(context).saturating_sub(ANSWER_TIME), &mut work).await {
-        Ok(Ok(done)) => done.map(|migrated| told(&migrated)),
+        // Attributes of a resource are text.
+        Ok(Ok(done)) => {
+            done.map(|migrated| Map::from_iter([("Version".to_owned(), json!(migrated.version.to_string()))]))
+        }
         Ok(Err(_)) => Err("the migration broke off: see the function's log".to_owned()),
         Err(_) => {
             work.abort();
@@ -122,11 +125,7 @@ async fn up_to_date(owner: Arc<Owner>) -> Result<Migrated, String> {
     Ok(migrated)
 }
 
-fn told(migrated: &Migrated) -> Map<String, Value> {
+fn told(migrated: &Migrated) -> Value {
     let Migrated { applied, version, is_newer } = migrated;
-    let mut told = Map::new();
-    told.insert("applied".to_owned(), json!(applied));
-    told.insert("version".to_owned(), json!(version));
-    told.insert("is_newer".to_owned(), json!(is_newer));
-    told
+    json!({ "applied": applied, "version": version, "is_newer": is_newer })
 }
