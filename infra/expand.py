@@ -2,7 +2,7 @@
 
     python infra/expand.py [template.yaml] > expanded.json
 
-Needs `aws-sam-translator` and no account: code is named by a made-up bucket, parameters stay `Ref`s.
+Needs `aws-sam-translator` and no account: code and nested templates are named by a made-up bucket, parameters stay `Ref`s.
 """
 
 import json
@@ -20,7 +20,7 @@ class ManagedPolicies:
     """Stands in for the look-up in IAM: the ARN of a managed policy follows from its name."""
 
     def load(self):
-        names = ["AWSLambdaBasicExecutionRole", "AWSLambdaSQSQueueExecutionRole", "AWSXRayDaemonWriteAccess"]
+        names = ["AWSLambdaBasicExecutionRole", "AWSLambdaVPCAccessExecutionRole"]
         return {name: f"arn:aws:iam::aws:policy/service-role/{name}" for name in names}
 
 
@@ -31,6 +31,9 @@ def expand(path):
         if resource["Type"] == "AWS::Serverless::Function":
             folder = Path(resource["Properties"]["CodeUri"]).name
             resource["Properties"]["CodeUri"] = f"s3://artefacts/{folder}.zip"
+        elif resource["Type"] == "AWS::CloudFormation::Stack":
+            name = resource["Properties"]["TemplateURL"]
+            resource["Properties"]["TemplateURL"] = f"https://artefacts.s3.amazonaws.com/{name}"
     return transform(template, {}, ManagedPolicies())
 
 

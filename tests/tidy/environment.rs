@@ -8,6 +8,9 @@ use crate::markdown::{quoted, table};
 use crate::project::{File, Verdict, file, verdict};
 
 const PAGE: &str = "docs/ENVIRONMENT.md";
+/// How deep a variable stands: of all functions (Globals.Function.Environment.Variables), of one.
+const GLOBAL: &str = "        ";
+const OWN: &str = "          ";
 const HEADER: [&str; 5] = ["variable", "functions", "meaning", "unit", "default"];
 
 #[test]
@@ -43,17 +46,23 @@ fn the_environment_page_says_what_the_template_gives_each_function() -> Verdict 
 fn variables(template: &File) -> BTreeMap<&str, BTreeSet<&str>> {
     let mut found: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
     let mut folder = "";
+    let everywhere: Vec<&str> = template.lines().filter_map(|(_, line)| variable(line, GLOBAL)).collect();
     for (_, line) in template.lines() {
         if let Some(path) = line.trim().strip_prefix("CodeUri: ../target/lambda/") {
             folder = path.trim_end_matches('/');
+            for name in &everywhere {
+                found.entry(name).or_default().insert(folder);
+            }
         }
-        // Ten blanks: a key under Properties.Environment.Variables.
-        let Some((name, _)) = line.strip_prefix("          ").and_then(|rest| rest.split_once(": ")) else {
-            continue;
-        };
-        if !name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_') {
+        if let Some(name) = variable(line, OWN) {
             found.entry(name).or_default().insert(folder);
         }
     }
     found
+}
+
+/// The variable that a line sets at so deep an indentation.
+fn variable<'a>(line: &'a str, indentation: &str) -> Option<&'a str> {
+    let (name, _) = line.strip_prefix(indentation)?.split_once(": ")?;
+    (!name.is_empty() && name.chars().all(|c| c.is_ascii_uppercase() || c == '_')).then_some(name)
 }

@@ -37,6 +37,15 @@ pub fn parameters(config: &Config, secrets: &Secrets, services: &Services) -> Re
     let model = config.model.base_url.clone().unwrap_or_else(|| format!("{}/v1", addresses.model()));
     let anthropic = config.model.anthropic_base_url.clone().unwrap_or_else(|| addresses.model());
     let parameters = [
+        // What a deployment would bring along is here already, or is AWS's alone.
+        ("Network", "none".into()),
+        ("Database", "given".into()),
+        ("Cache", "given".into()),
+        ("TenantKey", "given".into()),
+        ("ModelSecret", "none".into()),
+        ("Edge", "none".into()),
+        ("Watch", "none".into()),
+        ("SocketAccessLogs", "none".into()),
         ("StageName", STAGE.to_string()),
         ("DatabaseUrl", services.postgres.url("konstruct_app")?),
         ("ChannelsDatabaseUrl", services.postgres.url("konstruct_channels")?),

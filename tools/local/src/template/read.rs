@@ -10,7 +10,7 @@ use super::resolve::{Inputs, Resolver};
 use super::{Wiring, checks, functions, queues, routes, schedules};
 
 /// Resource types the local stack imitates or may ignore; any other would be missing here unnoticed.
-const KNOWN: [&str; 16] = [
+const KNOWN: [&str; 17] = [
     "AWS::ApiGatewayV2::Api",
     "AWS::ApiGatewayV2::Integration",
     "AWS::ApiGatewayV2::Route",
@@ -27,12 +27,16 @@ const KNOWN: [&str; 16] = [
     "AWS::Lambda::Permission",
     "AWS::Logs::LogGroup",
     "AWS::SQS::QueuePolicy",
+    "Custom::SchemaMigration", // this stack migrates before it starts anything
 ];
+
+/// What it is made of.
+const IMITATED: [&str; 2] = ["AWS::Lambda::Function", "AWS::SQS::Queue"];
 
 /// The wiring of `template`.
 pub fn read(template: &Value, inputs: &Inputs, limits: &Limits) -> Result<Wiring> {
-    refuse_unknown(template)?;
     let resolver = Resolver::new(template, inputs)?;
+    refuse_unknown(&resolver)?;
     let functions = functions::read(&resolver)?;
     let wiring = Wiring {
         websocket: routes::websocket(&resolver, limits.integration)?,
@@ -46,16 +50,14 @@ pub fn read(template: &Value, inputs: &Inputs, limits: &Limits) -> Result<Wiring
     Ok(wiring)
 }
 
-fn refuse_unknown(template: &Value) -> Result<()> {
-    let resources =
-        template.get("Resources").and_then(Value::as_object).context("a template without resources")?;
-    for (id, resource) in resources {
-        let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
-        if !KNOWN.contains(&kind) && !["AWS::Lambda::Function", "AWS::SQS::Queue"].contains(&kind) {
-            return Err(Error::new(format!("the template's {id}: {kind} is not imitated on this machine")));
+fn refuse_unknown(resolver: &Resolver<'_>) -> Result<()> {
+    let imitated = |kind: &str| KNOWN.contains(&kind) || IMITATED.contains(&kind);
+    match resolver.all().find(|(_, kind, _)| !imitated(kind)) {
+        Some((id, kind, _)) => {
+            Err(Error::new(format!("the template's {id}: {kind} is not imitated on this machine")))
         }
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// The folder of the function that a name, an ARN or an integration URI names.

@@ -1,7 +1,7 @@
 //! CloudFormation's intrinsic functions and conditions, resolved as a deployment would.
 //! An intrinsic it does not know, or a name it cannot resolve, is an error.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
@@ -23,6 +23,8 @@ pub struct Inputs {
 pub struct Resolver<'a> {
     template: &'a Value,
     parameters: BTreeMap<&'a str, Value>,
+    /// Resources whose condition does not hold.
+    left_out: BTreeSet<&'a str>,
     sqs_endpoint: &'a str,
 }
 
@@ -39,16 +41,41 @@ impl<'a> Resolver<'a> {
             let kind = declaration.get("Type").and_then(Value::as_str).unwrap_or("String");
             parameters.insert(name.as_str(), parameter(kind, &value));
         }
-        Ok(Self { template, parameters, sqs_endpoint: &inputs.sqs_endpoint })
+        let left_out = BTreeSet::new();
+        let mut resolver = Self { template, parameters, left_out, sqs_endpoint: &inputs.sqs_endpoint };
+        resolver.left_out = resolver.conditional()?;
+        Ok(resolver)
     }
 
-    /// Resources of one type: logical id and properties.
-    pub fn resources(&self, kind: &'a str) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
+    fn conditional(&self) -> Result<BTreeSet<&'a str>> {
+        let mut left_out = BTreeSet::new();
+        for (id, resource) in self.declared() {
+            let condition = resource.get("Condition").and_then(Value::as_str);
+            if let Some(condition) = condition
+                && !self.condition(condition).context(id)?
+            {
+                left_out.insert(id);
+            }
+        }
+        Ok(left_out)
+    }
+
+    fn declared(&self) -> impl Iterator<Item = (&'a str, &'a Value)> + use<'a> {
         let all = self.template.get("Resources").and_then(Value::as_object);
-        all.into_iter().flatten().filter_map(move |(id, resource)| {
-            let properties = resource.get("Properties").unwrap_or(&Value::Null);
-            (resource.get("Type").and_then(Value::as_str) == Some(kind)).then_some((id.as_str(), properties))
+        all.into_iter().flatten().map(|(id, resource)| (id.as_str(), resource))
+    }
+
+    /// The resources that a deployment would make: logical id, type and properties.
+    pub fn all(&self) -> impl Iterator<Item = (&'a str, &'a str, &'a Value)> {
+        self.declared().filter(|(id, _)| !self.left_out.contains(id)).map(|(id, resource)| {
+            let kind = resource.get("Type").and_then(Value::as_str).unwrap_or_default();
+            (id, kind, resource.get("Properties").unwrap_or(&Value::Null))
         })
+    }
+
+    /// Those of one type: logical id and properties.
+    pub fn resources(&self, kind: &str) -> impl Iterator<Item = (&'a str, &'a Value)> {
+        self.all().filter(move |(_, known, _)| *known == kind).map(|(id, _, properties)| (id, properties))
     }
 
     /// A property as text; none where it is absent or `AWS::NoValue`.

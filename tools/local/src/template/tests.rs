@@ -37,6 +37,19 @@ fn template() -> Value {
     })
 }
 
+#[test]
+fn a_resource_whose_condition_does_not_hold_is_not_there() {
+    let mut template = template();
+    let resources = template.get_mut("Resources").and_then(Value::as_object_mut).unwrap();
+    for (id, condition) in [("Left", "Given"), ("Kept", "Either")] {
+        resources.insert(id.into(), json!({"Type": "AWS::SQS::Queue", "Condition": condition}));
+    }
+    let inputs = inputs(&[("Url", "http://x"), ("Origins", "http://a")]);
+    let resolver = Resolver::new(&template, &inputs).unwrap();
+    let queues: Vec<&str> = resolver.resources("AWS::SQS::Queue").map(|(id, _)| id).collect();
+    assert_eq!(queues, ["Kept", "Queue"]);
+}
+
 fn resolved(value: &Value) -> crate::error::Result<Option<Value>> {
     let inputs = inputs(&[("Url", "http://x"), ("Origins", "http://a, http://b")]);
     Resolver::new(&template(), &inputs)?.resolve(value)
