@@ -2,7 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
 
-.PHONY: dev dev-reset dlq-redrive setup build-local test
+.PHONY: dev dev-reset dlq-redrive setup build-local test deploy-test
 
 # Starts everything and runs until Ctrl-C or SIGTERM.
 dev:
@@ -30,3 +30,9 @@ build-local:
 test: setup build-local
 	@cargo test --profile local --workspace
 	@cargo test --profile local --workspace --features konstruct-tests/failpoints --test failpoints
+	@tools/setup/deploy-test
+
+# The template deployed to an emulator that enforces IAM, and every permission taken away once (tests/deploy).
+# FUNCTIONS_DIR names other binaries than those of `build-local`.
+deploy-test: setup
+	@tools/setup/deploy-test
