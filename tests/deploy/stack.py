@@ -1,5 +1,5 @@
-"""The template, deployed to ministack by CloudFormation: packaging, parameters, create, update, logs. It changes nothing
-in the template but where code lies.
+"""The template, deployed to ministack by CloudFormation: packaging, parameters, create, update, logs. It changes
+nothing in the template but where code lies.
 """
 
 import hashlib
@@ -272,7 +272,7 @@ class Stack:
             return json.loads(answer.read())
 
     def logs(self, functions, since):
-        """The last of what functions logged from a time on, for who looks for a failure; it holds no text of anybody."""
+        """The last of what functions logged from a time on, to find a failure with; it holds no text of anybody."""
         lines = [f"{function}: {line}" for function in functions for line in self.log_events(function, since)
                  if not line.startswith(("START ", "END ", "REPORT "))]
         return "\n".join(lines[-60:])
