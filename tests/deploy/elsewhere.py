@@ -1,6 +1,6 @@
 """What taking permissions away cannot show: rights that the emulator does not enforce, statements that no stack of the
-test has, and rights that nobody needs. All are named here, with the reason, and what can be is held against the template
-in another way. Nothing is added silently: what is not named fails, and so does what is named without need.
+test has, and rights that nobody needs. All are named here, with the reason, and what can be is held against the
+template in another way. Nothing is added silently: what is not named fails, and so does what is named without need.
 """
 
 import fnmatch
