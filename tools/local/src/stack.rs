@@ -106,7 +106,8 @@ async fn start(config: &Config, secrets: &Secrets, started: &Started) -> Result<
     demo_tokens::seed(&services.postgres, &demo, &secrets.key(config.database_url.as_deref())).await?;
     services.model.start().await?;
     parts.everything(listeners, &mut tasks);
-    stack_file::write(&config.state_dir, &stack_file::content(config, &wiring, services, secrets, &demo)?)?;
+    let content = stack_file::content(config, &wiring, services, secrets, &demo)?;
+    stack_file::write(&config.state_dir, &content, &host.environments())?;
     banner::print(config, secrets, &demo);
     Ok(())
 }

@@ -1,9 +1,9 @@
-//! `stack.json`: where everything is, for whoever drives the stack from outside.
-//! It exists only while everything answers.
+//! `stack.json`: where everything is, for whoever drives the stack from outside; and `environments.json`: what each
+//! function is given, for whoever runs one outside. They exist only while everything answers.
 
 use std::io::Write;
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Value, json};
 
@@ -16,14 +16,19 @@ use crate::services::Services;
 use crate::template::{ACCOUNT, Wiring};
 use crate::token;
 
-fn path(state_dir: &Path) -> PathBuf {
-    state_dir.join("stack.json")
+const STACK: &str = "stack.json";
+const ENVIRONMENTS: &str = "environments.json";
+
+/// Writes both, `stack.json` last: whoever waits for that one finds the other.
+pub fn write(state_dir: &Path, stack: &Value, environments: &Value) -> Result<()> {
+    write_one(&state_dir.join(ENVIRONMENTS), environments)?;
+    write_one(&state_dir.join(STACK), stack)
 }
 
-/// Writes it in one step.
-pub fn write(state_dir: &Path, content: &Value) -> Result<()> {
-    let aside = state_dir.join("stack.json.new");
-    let text = serde_json::to_string_pretty(content).context("stack.json")?;
+/// Writes a file in one step.
+fn write_one(path: &Path, content: &Value) -> Result<()> {
+    let aside = path.with_extension("json.new");
+    let text = serde_json::to_string_pretty(content).context(path.display())?;
     // It holds passwords and tokens: for its owner only.
     let mut file = std::fs::OpenOptions::new()
         .create(true)
@@ -33,16 +38,18 @@ pub fn write(state_dir: &Path, content: &Value) -> Result<()> {
         .open(&aside)
         .context(aside.display())?;
     file.write_all(text.as_bytes()).context(aside.display())?;
-    std::fs::rename(&aside, path(state_dir)).context("stack.json")
+    std::fs::rename(&aside, path).context(path.display())
 }
 
-/// Removes it, where it is there.
+/// Removes them, where they are there.
 pub fn remove(state_dir: &Path) {
-    // It is not there where the start failed.
-    let _ = std::fs::remove_file(path(state_dir));
+    for name in [STACK, ENVIRONMENTS] {
+        // It is not there where the start failed.
+        let _ = std::fs::remove_file(state_dir.join(name));
+    }
 }
 
-/// Its content.
+/// The content of `stack.json`.
 pub fn content(
     config: &Config,
     wiring: &Wiring,

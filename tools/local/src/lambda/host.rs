@@ -7,12 +7,13 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use crate::faults::Faults;
 use crate::template::FunctionSpec;
 
+use super::environment;
 use super::invocation::{Failure, Invoker, Pending};
 use super::pool::Pool;
 use super::sandbox::Sandbox;
@@ -39,6 +40,7 @@ pub struct Setup {
 #[derive(Debug)]
 pub struct Host {
     pools: BTreeMap<String, Arc<Pool>>,
+    setup: Arc<Setup>,
     sandboxes: Arc<Sandboxes>,
 }
 
@@ -84,7 +86,7 @@ impl Host {
             let folder = spec.folder.clone();
             (folder, Arc::new(Pool::new(spec, setup.clone(), faults.clone(), sandboxes.clone())))
         });
-        Arc::new(Self { pools: pools.collect(), sandboxes })
+        Arc::new(Self { pools: pools.collect(), setup, sandboxes })
     }
 
     /// Every function's folder.
@@ -104,6 +106,15 @@ impl Host {
         }
         let figures = self.pools.iter().map(|(name, pool)| (name.clone(), pool.metrics.as_json()));
         Value::Object(figures.collect::<Map<_, _>>())
+    }
+
+    /// What each function's process is given, for whoever runs one outside of the stack.
+    pub fn environments(&self) -> Value {
+        let environments = self.pools.iter().map(|(name, pool)| {
+            let variables = environment::of(&pool.spec, &self.setup, "outside");
+            (name.clone(), json!({"timeout_s": pool.spec.timeout.as_secs(), "variables": variables}))
+        });
+        Value::Object(environments.collect::<Map<_, _>>())
     }
 
     /// Ends processes that have been idle for long; runs until it is dropped.
