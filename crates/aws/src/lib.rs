@@ -6,8 +6,10 @@ mod failure;
 pub mod gateway;
 pub mod queue;
 pub mod sdk;
+pub mod trace_header;
 
 pub use data_keys::KmsKeys;
 pub use gateway::ManagementApi;
 pub use queue::SqsQueue;
 pub use sdk::{AwsCredentials, AwsRoots, Sdk, SdkConfig};
+pub use trace_header::under_trace_header;

@@ -3,11 +3,11 @@
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use serde_json::{Value, json};
 
-use crate::config;
 use crate::start::{StartError, start};
+use crate::{config, telemetry};
 
 /// Runs the function.
 #[must_use]
@@ -25,5 +25,5 @@ async fn run() -> Result<(), StartError> {
             Ok::<_, lambda_runtime::Error>(json!({ "applied": applied }))
         }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
