@@ -2,7 +2,7 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
 
-.PHONY: dev dev-reset dlq-redrive setup build-local test deploy-test check-template invoke-test invoke package
+.PHONY: dev dev-reset dlq-redrive trace setup build-local test deploy-test check-template invoke-test invoke package
 
 # Starts everything and runs until Ctrl-C or SIGTERM.
 dev:
@@ -15,6 +15,10 @@ dev-reset:
 # Moves the running stack's dead letters back to their queues. On AWS: docs/OPERATIONS.md.
 dlq-redrive:
 	@tools/setup/dlq-redrive
+
+# One message's way through the local logs: make trace ID=… (a trace, message, conversation or request).
+trace:
+	@tools/setup/trace "$(ID)"
 
 # Installs what is missing, without starting anything.
 setup:

@@ -34,5 +34,8 @@ mod slack_replies;
 mod stack;
 mod stop;
 mod tokens;
+mod trace;
 mod trouble;
+mod unlogged;
 mod verify;
+mod whole_run;

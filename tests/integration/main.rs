@@ -29,6 +29,7 @@ mod messages;
 mod summary;
 mod threads;
 mod tools;
+mod trace;
 mod turn;
 mod turn_crash;
 mod turn_failures;

@@ -10,6 +10,7 @@ use konstruct_ports::{BoxFuture, QueueError, TaskQueue};
 
 use crate::failure::words;
 use crate::sdk::Sdk;
+use crate::trace_header::handed_on;
 
 /// SQS delays a message by 15 minutes at most (contracts.md 2.3).
 const DELAY_MAX: i32 = 900;
@@ -38,7 +39,7 @@ impl SqsQueue {
     /// If SQS has not taken it after three attempts of 2 s.
     pub async fn send_delayed(&self, body: &str, seconds: i32) -> Result<(), QueueError> {
         let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(body));
-        let sent = send.delay_seconds(seconds.clamp(0, DELAY_MAX)).send().await;
+        let sent = handed_on(send.delay_seconds(seconds.clamp(0, DELAY_MAX))).send().await;
         sent.map(drop).map_err(|error| QueueError(format!("send: {}", words(&error))))
     }
 
@@ -57,7 +58,8 @@ impl SqsQueue {
 
     async fn send_fifo(&self, body: &str, group_id: &str, deduplication_id: &str) -> Result<(), QueueError> {
         let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(body));
-        let sent = send.message_group_id(group_id).message_deduplication_id(deduplication_id).send().await;
+        let send = send.message_group_id(group_id).message_deduplication_id(deduplication_id);
+        let sent = handed_on(send).send().await;
         sent.map(drop).map_err(|error| QueueError(format!("send: {}", words(&error))))
     }
 

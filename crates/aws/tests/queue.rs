@@ -16,7 +16,7 @@ mod stage;
 
 use std::time::Duration;
 
-use konstruct_aws::SqsQueue;
+use konstruct_aws::{SqsQueue, under_trace_header};
 use konstruct_ports::TaskQueue;
 use tokio::time::Instant;
 
@@ -61,6 +61,25 @@ async fn a_task_is_sent_with_its_group_and_its_deduplication_id() {
         assert!(request.contains(&field), "{field} in {request}");
     }
     assert!(!request.contains("DelaySeconds"));
+    assert!(!request.contains("AWSTraceHeader"));
+}
+
+/// proves OPS-04
+#[tokio::test]
+async fn a_message_carries_the_trace_header_of_the_invocation_that_sends_it() {
+    let server = answering([sent()]);
+    let queue = queue(&server);
+    let header = "Root=1-65d2ff2e-718990494fd688f062bf1571;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:a:0";
+    under_trace_header(Some(header.to_owned()), queue.send("{}", "group", "once")).await.unwrap();
+    under_trace_header(Some(header.to_owned()), queue.send_delayed("{}", 10)).await.unwrap();
+    under_trace_header(None, queue.send("{}", "group", "once")).await.unwrap();
+    under_trace_header(Some("no\nheader".to_owned()), queue.send("{}", "group", "once")).await.unwrap();
+    let carries = |request: &String| {
+        let at = request.find("\"MessageSystemAttributes\":{\"AWSTraceHeader\":{");
+        at.is_some_and(|_| request.contains(&format!("\"StringValue\":\"{header}\"")))
+    };
+    let carried: Vec<bool> = server.noted().iter().map(carries).collect();
+    assert_eq!(carried, [true, true, false, false]);
 }
 
 #[tokio::test]

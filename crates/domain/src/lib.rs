@@ -14,6 +14,6 @@ pub use access::{Access, Denied, Membership, Principal, Role, TenantRole};
 pub use agent::Agent;
 pub use channel::Channel;
 pub use conversation::{Conversation, Epoch, Fence, Generation, Position, Seq, SessionId};
-pub use id::{AgentId, ConversationId, MessageId, TenantId, UserId};
+pub use id::{AgentId, ConversationId, MessageId, TenantId, TraceId, UserId};
 pub use message::{Content, ContentError, InboundMessage, Sender};
 pub use provider::Provider;

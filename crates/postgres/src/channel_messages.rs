@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use konstruct_domain::tenant::Tenant;
-use konstruct_domain::{Channel, Content, ConversationId, MessageId};
+use konstruct_domain::{Channel, Content, ConversationId, MessageId, TraceId};
 use serde_json::Value;
 
 use crate::error::DbError;
@@ -39,6 +39,8 @@ pub struct NewChannelMessage<'a> {
     pub metadata: &'a BTreeMap<String, String>,
     /// The placeholder, as the channel's journal has it; JSON.
     pub posts: Option<&'a str>,
+    /// The trace it is accepted in.
+    pub trace: TraceId,
 }
 
 impl TenantTx {
@@ -89,12 +91,12 @@ impl TenantTx {
                 ON CONFLICT DO NOTHING RETURNING id
             )
             INSERT INTO turns (tenant_id, id, conversation_id, position, epoch, state, ended_at, delivered_at,
-                channel_metadata, channel_posts)
+                channel_metadata, channel_posts, trace_id)
             SELECT n.tenant_id, $3::uuid, n.id, n.last_position, n.epoch, CASE WHEN n.human THEN 'ended' ELSE 'open' END,
-                CASE WHEN n.human THEN now() END, CASE WHEN n.human THEN now() END, $5::jsonb, $6::jsonb
+                CASE WHEN n.human THEN now() END, CASE WHEN n.human THEN now() END, $5::jsonb, $6::jsonb, $7::uuid
             FROM numbered n, stored
             ON CONFLICT DO NOTHING RETURNING id";
-        const LOOK: &str = "SELECT conversation_id, epoch, state FROM turns WHERE id = $1";
+        const LOOK: &str = "SELECT conversation_id, epoch, state, trace_id FROM turns WHERE id = $1";
         let (conversation, channel, id) = (message.conversation.0, message.channel.as_str(), message.id.0);
         let metadata = serde_json::to_value(message.metadata).unwrap_or_default();
         let posts = json(message.posts.unwrap_or("{}"))?;
@@ -102,7 +104,18 @@ impl TenantTx {
             .run([
                 (OPEN, &[&conversation, &channel, &message.session_id]),
                 (LOCK, &[&conversation, &channel]),
-                (STORE, &[&conversation, &channel, &id, &message.content.as_str(), &metadata, &posts]),
+                (
+                    STORE,
+                    &[
+                        &conversation,
+                        &channel,
+                        &id,
+                        &message.content.as_str(),
+                        &metadata,
+                        &posts,
+                        &message.trace.uuid(),
+                    ],
+                ),
                 (LOOK, &[&id]),
             ])
             .await?;

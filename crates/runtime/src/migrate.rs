@@ -10,14 +10,14 @@ use konstruct_http::Client;
 use konstruct_ports::Clock as _;
 use konstruct_postgres::migrate::migrate;
 use konstruct_postgres::{Login, Migrated};
-use lambda_runtime::{Context, LambdaEvent, service_fn};
+use lambda_runtime::{Context, LambdaEvent, Runtime, service_fn};
 use serde_json::{Map, Value, json};
 
 use crate::config::optional;
 use crate::custom_resource::{Event, RequestType};
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
-use crate::{logins, parts};
+use crate::{logins, parts, telemetry};
 
 /// What the stack calls the schema. Never another name: the stack would delete what it called before.
 const RESOURCE: &str = "konstruct-schema";
@@ -44,7 +44,7 @@ async fn run() -> Result<(), StartError> {
         let owner = Arc::clone(&owner);
         async move { handle(&owner, event).await.map_err(lambda_runtime::Error::from) }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 async fn handle(owner: &Arc<Owner>, event: LambdaEvent<Value>) -> Result<Value, String> {
