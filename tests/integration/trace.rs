@@ -8,6 +8,7 @@ use konstruct_service::inbound::Normalised;
 use konstruct_service::janitor::rescue;
 use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_tests::app::{in_trace, received};
+use konstruct_tests::fakes::Sent;
 use konstruct_tests::fakes::model::Script;
 use konstruct_tests::{TestApp, id};
 
@@ -21,8 +22,11 @@ fn later() -> TraceParent {
 
 /// What records say of their trace, in the order they were sent.
 fn told(app: &TestApp) -> Vec<(TaskKind, Option<TraceId>)> {
-    let tasks = app.queue().sent().into_iter().map(|sent| sent.task());
-    tasks.map(|task| (task.task, task.traceparent.map(|place| place.id))).collect()
+    let told = |sent: Sent| {
+        let place = sent.traceparent.as_deref().and_then(TraceParent::parse);
+        (sent.task().task, place.map(|place| place.id))
+    };
+    app.queue().sent().into_iter().map(told).collect()
 }
 
 /// proves OPS-04

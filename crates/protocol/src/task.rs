@@ -3,8 +3,6 @@
 use konstruct_domain::{Epoch, InboundMessage};
 use serde::{Deserialize, Serialize};
 
-use crate::trace::{TraceParent, lenient};
-
 /// The version this code writes and reads.
 pub const TASK_VERSION: u8 = 1;
 
@@ -27,9 +25,6 @@ pub struct Task {
     pub task: TaskKind,
     /// The conversation's epoch when it was queued.
     pub epoch: Epoch,
-    /// The message's trace. Records that were queued before there was one have none, and are worked on all the same.
-    #[serde(default, deserialize_with = "lenient", skip_serializing_if = "Option::is_none")]
-    pub traceparent: Option<TraceParent>,
     /// The message, whole (CHAT-01).
     #[serde(flatten)]
     pub message: InboundMessage,
@@ -44,13 +39,7 @@ impl Task {
     /// A task of the current version.
     #[must_use]
     pub const fn new(task: TaskKind, epoch: Epoch, message: InboundMessage) -> Self {
-        Self { v: TASK_VERSION, task, epoch, traceparent: None, message }
-    }
-
-    /// The same in a trace.
-    #[must_use]
-    pub fn in_trace(self, traceparent: TraceParent) -> Self {
-        Self { traceparent: Some(traceparent), ..self }
+        Self { v: TASK_VERSION, task, epoch, message }
     }
 
     /// Parses a record's body.
@@ -143,22 +132,6 @@ mod tests {
             "context",
         ] {
             assert!(body.get(field).is_some(), "{field}");
-        }
-    }
-
-    /// proves OPS-04
-    #[test]
-    fn a_task_carries_its_trace_and_is_read_with_none_or_a_broken_one() {
-        let plain = task("hi").expect("a task");
-        let place = TraceParent::parse("00-65d2ff2e718990494fd688f062bf1571-53995c3f42cd8ad8-01");
-        let traced = plain.clone().in_trace(place.expect("a traceparent"));
-        let body = traced.to_body();
-        assert!(body.contains(r#""traceparent":"00-65d2ff2e718990494fd688f062bf1571-53995c3f42cd8ad8-01""#));
-        assert_eq!(Task::parse(&body), Ok(traced));
-        assert!(!plain.to_body().contains("traceparent"), "an old reader's record");
-        for broken in [r#""x""#, "7", "null", "{}"] {
-            let body = plain.to_body().replacen('{', &format!("{{\"traceparent\":{broken},"), 1);
-            assert_eq!(Task::parse(&body), Ok(plain.clone()), "{broken}");
         }
     }
 

@@ -4,8 +4,6 @@
 use std::fmt;
 
 use konstruct_domain::TraceId;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
-use serde_json::Value;
 
 /// Longest header that is looked at, bytes: root, parent and lineage are some 150.
 const HEADER_BYTES_MAX: usize = 512;
@@ -77,18 +75,6 @@ impl fmt::Display for TraceParent {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "00-{}-{:016x}-{:02x}", self.id, self.parent, u8::from(self.sampled))
     }
-}
-
-impl Serialize for TraceParent {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
-    }
-}
-
-/// For a field that may be absent: what is no `traceparent` is none, and spoils nothing around it.
-pub(crate) fn lenient<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<TraceParent>, D::Error> {
-    let value = Option::<Value>::deserialize(deserializer)?;
-    Ok(value.as_ref().and_then(Value::as_str).and_then(TraceParent::parse))
 }
 
 fn hex(text: &str, digits: usize) -> Option<u64> {

@@ -84,7 +84,8 @@ async fn work(agent: &Agent, record: SqsMessage, deadline: Instant, invocation: 
     };
     let rescue = attribute(&record, "MessageGroupId").is_some_and(|group| group.ends_with(":rescue"));
     // Whoever queued it told of the message's own trace; the invocation has another.
-    let trace = task.traceparent.map_or(invocation, |place| place.id);
+    let told = record.message_attributes.get("traceparent").and_then(|told| told.string_value.as_deref());
+    let trace = told.and_then(TraceParent::parse).map_or(invocation, |place| place.id);
     let span = tracing::info_span!(
         "record",
         tenant_id = %task.message.tenant_id,

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use konstruct_domain::{InboundMessage, UserId};
-use konstruct_ports::{Clock, TaskQueue};
+use konstruct_ports::{Clock, NewRecord, TaskQueue};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
@@ -194,10 +194,16 @@ impl Inbound {
         if !ended {
             let Normalised { message, trace, .. } = stored.announced.into_received();
             let id = message.id.to_string();
-            let trace = trace.in_trace(first.unwrap_or(trace.id));
-            let task = Task::new(TaskKind::Message, epoch, message).in_trace(trace);
-            let (body, group) = (task.to_body(), task.group_id());
-            patience.retry(|| self.queue.send(&body, &group, &id)).await?;
+            let traceparent = trace.in_trace(first.unwrap_or(trace.id)).to_string();
+            let task = Task::new(TaskKind::Message, epoch, message);
+            let (body, group_id) = (task.to_body(), task.group_id());
+            let record = NewRecord {
+                body: &body,
+                group_id: &group_id,
+                deduplication_id: &id,
+                traceparent: Some(&traceparent),
+            };
+            patience.retry(|| self.queue.send(record)).await?;
             tracing::info!("enqueued");
         }
         Ok(Accepted { duplicate })

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use konstruct_domain::{
     Channel, ConversationId, Epoch, InboundMessage, MessageId, Sender, TenantId, TraceId,
 };
-use konstruct_ports::{Clock, TaskQueue};
+use konstruct_ports::{Clock, NewRecord, TaskQueue};
 use konstruct_postgres::TenantPool;
 use konstruct_protocol::{Task, TaskKind, TraceParent};
 use tracing::Instrument as _;
@@ -117,10 +117,15 @@ impl Wake {
             reply_to: None,
             context: None,
         };
-        let mut task = Task::new(kind, due.epoch, inbound);
-        task.traceparent = due.trace.map(TraceParent::of);
-        let group = group.unwrap_or_else(|| task.group_id());
-        self.queue.send(&task.to_body(), &group, &deduplication_id).await?;
+        let task = Task::new(kind, due.epoch, inbound);
+        let traceparent = due.trace.map(|trace| TraceParent::of(trace).to_string());
+        let record = NewRecord {
+            body: &task.to_body(),
+            group_id: &group.unwrap_or_else(|| task.group_id()),
+            deduplication_id: &deduplication_id,
+            traceparent: traceparent.as_deref(),
+        };
+        self.queue.send(record).await?;
         tracing::info!(why, "enqueued");
         Ok(())
     }
