@@ -24,6 +24,7 @@ mod installations;
 mod isolation;
 mod janitor;
 mod log_writers;
+mod logins;
 mod messages;
 mod summary;
 mod threads;

@@ -4,6 +4,7 @@
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::Path;
 
+use konstruct_postgres::{Login, Roots};
 use tokio_postgres::{Client, Config, NoTls};
 
 /// Where the schema is.
@@ -47,9 +48,8 @@ impl Schema {
         root.batch_execute(&format!("CREATE DATABASE {template} OWNER konstruct_owner"))
             .await
             .expect("a database");
-        konstruct_postgres::migrate::migrate(&self.url("konstruct_owner", &template))
-            .await
-            .expect("migrations");
+        let login = Login::new(&self.url("konstruct_owner", &template), Roots::CompiledIn).expect("a URL");
+        konstruct_postgres::migrate::migrate(&login).await.expect("migrations");
         for role in ["konstruct_app", "konstruct_channels", "konstruct_agent", "konstruct_platform"] {
             self.set_password(&root, role).await;
         }

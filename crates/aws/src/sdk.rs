@@ -129,6 +129,22 @@ impl Sdk {
         aws_sdk_kms::Client::from_conf(config.build())
     }
 
+    /// A client for Secrets Manager; `endpoint_url` replaces AWS's own. Each attempt has 2 s, and up to 2 retries.
+    #[expect(clippy::disallowed_methods, reason = "the one home of the SDK's clients")]
+    pub(crate) fn secrets_manager(&self, endpoint_url: Option<&str>) -> aws_sdk_secretsmanager::Client {
+        let mut config = aws_sdk_secretsmanager::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(self.region.clone())
+            .credentials_provider(self.credentials.clone())
+            .http_client(self.http.clone())
+            .stalled_stream_protection(StalledStreamProtectionConfig::disabled())
+            .timeout_config(timeouts(Duration::from_secs(2)))
+            .retry_config(retries());
+        config.set_endpoint_url(endpoint_url.map(str::to_owned));
+        config.set_app_name(AppName::new("konstruct").ok());
+        aws_sdk_secretsmanager::Client::from_conf(config.build())
+    }
+
     /// A client for the Management API of one stage. It repeats nothing: only the caller knows what a post that
     /// may have arrived means.
     #[expect(clippy::disallowed_methods, reason = "the one home of the SDK's clients")]
@@ -195,6 +211,7 @@ mod tests {
         // The SDK reads the roots here, and panics on one that it cannot read.
         sdk(AwsRoots::CompiledIn).sqs(None);
         sdk(AwsRoots::CompiledIn).kms(None);
+        sdk(AwsRoots::CompiledIn).secrets_manager(None);
         sdk(AwsRoots::CompiledIn).management("https://a.example/stage", Duration::from_secs(5));
         assert_eq!(String::from_utf8_lossy(AMAZON_ROOTS).matches("BEGIN CERTIFICATE").count(), 6);
     }

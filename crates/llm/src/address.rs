@@ -3,7 +3,7 @@
 
 use http::Uri;
 use http::header::HeaderValue;
-use konstruct_ports::{ModelError, Route};
+use konstruct_ports::{ApiKey, ModelError};
 
 use crate::failure::fatal;
 
@@ -28,7 +28,7 @@ pub(crate) fn endpoint(base_url: &str, path: &str) -> Result<Uri, ConfigError> {
     Ok(uri)
 }
 
-/// The header of the platform's key, behind a prefix such as `Bearer `; none for no key and for an empty one.
+/// The header of a key, behind a prefix such as `Bearer `; none for no key and for an empty one.
 pub(crate) fn key_header(prefix: &str, key: Option<&str>) -> Result<Option<HeaderValue>, ConfigError> {
     match key.map(str::trim) {
         None | Some("") => Ok(None),
@@ -41,18 +41,10 @@ pub(crate) fn key_header(prefix: &str, key: Option<&str>) -> Result<Option<Heade
     }
 }
 
-/// The header of one call: of the tenant's key where the route has one, else the platform's. A tenant's key that is
-/// empty is an error: the platform does not pay in its place.
-pub(crate) fn key_of(
-    route: &Route,
-    prefix: &str,
-    platform: Option<&HeaderValue>,
-) -> Result<Option<HeaderValue>, ModelError> {
-    let Some(key) = &route.key else {
-        return Ok(platform.cloned());
-    };
+/// The header of a tenant's key. One that is empty is an error: the platform does not pay in its place.
+pub(crate) fn key_of(key: &ApiKey, prefix: &str) -> Result<HeaderValue, ModelError> {
     match key_header(prefix, Some(key.reveal())) {
-        Ok(Some(value)) => Ok(Some(value)),
+        Ok(Some(value)) => Ok(value),
         Ok(None) => Err(fatal("the tenant's key is empty")),
         Err(_) => Err(fatal("the tenant's key has characters that no header can hold")),
     }
@@ -60,9 +52,6 @@ pub(crate) fn key_of(
 
 #[cfg(test)]
 mod tests {
-    use konstruct_domain::Provider;
-    use konstruct_ports::ApiKey;
-
     use super::*;
 
     #[test]
@@ -89,21 +78,5 @@ mod tests {
         assert_eq!(key_header("Bearer ", None), Ok(None));
         assert_eq!(key_header("", Some("sk-\n")).unwrap().unwrap(), "sk-");
         assert_eq!(key_header("", Some("a\nb")), Err(ConfigError::ApiKey));
-    }
-
-    #[test]
-    fn a_tenants_key_wins_and_is_never_replaced_by_the_platforms() {
-        let platform = HeaderValue::from_static("Bearer platform");
-        let ask = |key: Option<&str>| {
-            let key = key.map(|key| ApiKey::new(key.to_owned()));
-            let route = Route { provider: Provider::OpenAi, model: "m".to_owned(), key };
-            key_of(&route, "Bearer ", Some(&platform))
-        };
-        assert_eq!(ask(None).unwrap().unwrap(), "Bearer platform");
-        assert_eq!(ask(Some("tenant")).unwrap().unwrap(), "Bearer tenant");
-        for key in ["", " ", "secret\nkey"] {
-            let error = ask(Some(key)).unwrap_err();
-            assert!(!error.is_retryable() && !error.to_string().contains("secret"), "{error}");
-        }
     }
 }

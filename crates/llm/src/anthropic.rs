@@ -1,22 +1,25 @@
-//! Anthropic's Messages, streamed (contracts.md 6.4). It never retries, and has no time-outs but one behind the end:
-//! both are its caller's.
+//! Anthropic's Messages, streamed (contracts.md 6.4). It never retries but for a key that was replaced, and has no
+//! time-outs but one behind the end: both are its caller's.
 
 mod failure;
 pub mod message;
 mod request;
 
 use std::fmt;
+use std::sync::Arc;
 
 use bytes::Bytes;
-use http::header::{ACCEPT, CONTENT_TYPE, HeaderName, HeaderValue};
-use http::{Request, Uri};
-use konstruct_http::Client;
-use konstruct_ports::{BoxFuture, LanguageModel, ModelError, ModelRequest, ModelStream};
+use http::header::{ACCEPT, CONTENT_TYPE, HeaderName};
+use http::{Request, StatusCode, Uri};
+use konstruct_domain::Provider;
+use konstruct_http::{Client, Response};
+use konstruct_ports::{BoxFuture, LanguageModel, ModelError, ModelRequest, ModelStream, PlatformKeys};
 
 use crate::ConfigError;
-use crate::address::{endpoint, key_header, key_of};
+use crate::address::endpoint;
 use crate::anthropic::message::MessageDecoder;
 use crate::failure::{fatal, of_transport};
+use crate::platform::{Credential, Keys};
 use crate::stream::{AnswerStream, SseSource};
 
 const KEY: HeaderName = HeaderName::from_static("x-api-key");
@@ -27,8 +30,8 @@ const VERSION: HeaderName = HeaderName::from_static("anthropic-version");
 pub struct AnthropicConfig {
     /// What comes before `/v1/messages`, for example `https://api.anthropic.com`; one that ends in `/v1` is the same.
     pub base_url: String,
-    /// The platform's key; none, or an empty one, sends no `x-api-key`. A tenant's goes before it.
-    pub api_key: Option<String>,
+    /// The platform's key; without one no `x-api-key` is sent. A tenant's goes before it.
+    pub keys: Arc<dyn PlatformKeys>,
 }
 
 impl fmt::Debug for AnthropicConfig {
@@ -41,7 +44,7 @@ impl fmt::Debug for AnthropicConfig {
 pub struct Anthropic {
     client: Client,
     uri: Uri,
-    key: Option<HeaderValue>,
+    keys: Keys,
 }
 
 impl fmt::Debug for Anthropic {
@@ -58,24 +61,35 @@ impl Anthropic {
     pub fn new(client: Client, config: &AnthropicConfig) -> Result<Self, ConfigError> {
         let base_url = config.base_url.trim().trim_end_matches('/');
         let uri = endpoint(base_url.strip_suffix("/v1").unwrap_or(base_url), "/v1/messages")?;
-        Ok(Self { client, uri, key: key_header("", config.api_key.as_deref())? })
+        let keys = Keys::new(Arc::clone(&config.keys), Provider::Anthropic, "");
+        Ok(Self { client, uri, keys })
     }
 
     async fn answer(&self, request: &ModelRequest) -> Result<Box<dyn ModelStream>, ModelError> {
+        let credential = self.keys.credential(&request.route).await?;
+        let mut response = self.post(request, &credential).await?;
+        if response.status == StatusCode::UNAUTHORIZED
+            && let Some(another) = self.keys.instead_of(&credential).await
+        {
+            response = self.post(request, &another).await?;
+        }
+        if !response.status.is_success() {
+            return Err(failure::read(response).await);
+        }
+        Ok(Box::new(AnswerStream::new(SseSource::new(response.body), MessageDecoder::new())))
+    }
+
+    async fn post(&self, request: &ModelRequest, credential: &Credential) -> Result<Response, ModelError> {
         let mut http = Request::post(self.uri.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream")
             .header(VERSION, "2023-06-01")
             .body(Bytes::from(request::body(request)))
             .map_err(|_| fatal("request cannot be built"))?;
-        if let Some(key) = key_of(&request.route, "", self.key.as_ref())? {
-            http.headers_mut().insert(KEY, key);
+        if let Some(key) = &credential.header {
+            http.headers_mut().insert(KEY, key.clone());
         }
-        let response = self.client.send(http).await.map_err(|error| of_transport(&error))?;
-        if !response.status.is_success() {
-            return Err(failure::read(response).await);
-        }
-        Ok(Box::new(AnswerStream::new(SseSource::new(response.body), MessageDecoder::new())))
+        self.client.send(http).await.map_err(|error| of_transport(&error))
     }
 }
 
@@ -95,7 +109,8 @@ mod tests {
     use super::*;
 
     fn new(base_url: &str, api_key: Option<&str>) -> Result<Anthropic, ConfigError> {
-        let config = AnthropicConfig { base_url: base_url.to_owned(), api_key: api_key.map(str::to_owned) };
+        let keys = Arc::new(crate::GivenKeys::new(None, api_key.map(str::to_owned))?);
+        let config = AnthropicConfig { base_url: base_url.to_owned(), keys };
         Anthropic::new(Client::new(ClientConfig::default()), &config)
     }
 
@@ -114,9 +129,7 @@ mod tests {
 
     #[test]
     fn the_key_is_in_no_debug_output() {
-        let config =
-            AnthropicConfig { base_url: "https://h".to_owned(), api_key: Some("sk-secret".to_owned()) };
         let provider = new("https://h", Some("sk-secret")).unwrap();
-        assert!(!format!("{config:?}{provider:?}").contains("secret"));
+        assert!(!format!("{provider:?}").contains("secret"));
     }
 }

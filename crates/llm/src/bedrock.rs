@@ -94,10 +94,12 @@ impl Bedrock {
     }
 
     async fn answer(&self, request: &ModelRequest) -> Result<Box<dyn ModelStream>, ModelError> {
-        // Judged before the SDK sees it, whose errors are less clear.
-        key_of(&request.route, "Bearer ", None)?;
         let client = match &request.route.key {
-            Some(key) => &self.tenant(key),
+            Some(key) => {
+                // Judged before the SDK sees it, whose errors are less clear.
+                key_of(key, "Bearer ")?;
+                &self.tenant(key)
+            }
             None => &self.platform,
         };
         let call = request::call(client, request).map_err(|_| fatal("request cannot be built"))?;

@@ -1,6 +1,6 @@
 //! OpenAI's chat completions, streamed, and the many servers that call themselves compatible (contracts.md 6.2).
-//! It never retries but for one spelling of a parameter, and has no time-outs but one behind the end: both are its
-//! caller's.
+//! It never retries but for one spelling of a parameter and for a key that was replaced, and has no time-outs but one
+//! behind the end: both are its caller's.
 
 mod calls;
 pub mod chunk;
@@ -8,20 +8,23 @@ mod failure;
 mod request;
 
 use std::fmt;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytes::Bytes;
-use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+use http::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE};
 use http::{Request, Uri};
+use konstruct_domain::Provider;
 use konstruct_http::{Client, Response};
-use konstruct_ports::{BoxFuture, LanguageModel, ModelError, ModelRequest, ModelStream};
+use konstruct_ports::{BoxFuture, LanguageModel, ModelError, ModelRequest, ModelStream, PlatformKeys};
 
 use crate::ConfigError;
-use crate::address::{endpoint, key_header, key_of};
+use crate::address::endpoint;
 use crate::failure::{fatal, of_transport};
 use crate::openai::chunk::ChunkDecoder;
 use crate::openai::failure::Refusal;
 use crate::openai::request::{LimitName, body};
+use crate::platform::{Credential, Keys};
 use crate::stream::{AnswerStream, SseSource};
 
 /// Before the key, in its header.
@@ -32,8 +35,8 @@ const BEARER: &str = "Bearer ";
 pub struct OpenAiConfig {
     /// What comes before `/chat/completions`, for example `https://api.openai.com/v1`.
     pub base_url: String,
-    /// The platform's key; none, or an empty one, sends no `Authorization`. A tenant's goes before it.
-    pub api_key: Option<String>,
+    /// The platform's key; without one no `Authorization` is sent. A tenant's goes before it.
+    pub keys: Arc<dyn PlatformKeys>,
 }
 
 impl fmt::Debug for OpenAiConfig {
@@ -46,7 +49,7 @@ impl fmt::Debug for OpenAiConfig {
 pub struct OpenAi {
     client: Client,
     uri: Uri,
-    authorization: Option<HeaderValue>,
+    keys: Keys,
     /// The server refused `max_tokens` once: it is called `max_completion_tokens` from then on.
     refuses_max_tokens: AtomicBool,
 }
@@ -64,23 +67,30 @@ impl OpenAi {
     /// [`ConfigError`], at start, rather than a failure at each call.
     pub fn new(client: Client, config: &OpenAiConfig) -> Result<Self, ConfigError> {
         let uri = endpoint(&config.base_url, "/chat/completions")?;
-        let authorization = key_header(BEARER, config.api_key.as_deref())?;
-        Ok(Self { client, uri, authorization, refuses_max_tokens: AtomicBool::new(false) })
+        let keys = Keys::new(Arc::clone(&config.keys), Provider::OpenAi, BEARER);
+        Ok(Self { client, uri, keys, refuses_max_tokens: AtomicBool::new(false) })
     }
 
     async fn answer(&self, request: &ModelRequest) -> Result<Box<dyn ModelStream>, ModelError> {
+        let mut credential = self.keys.credential(&request.route).await?;
         let refused = self.refuses_max_tokens.load(Ordering::Relaxed);
-        let name = if refused { LimitName::MaxCompletionTokens } else { LimitName::MaxTokens };
-        let response = match self.post(request, name).await? {
-            Ok(response) => response,
-            Err(refusal) if !refused && refusal.wants_max_completion_tokens => {
-                let again = self.post(request, LimitName::MaxCompletionTokens).await?;
-                let response = again.map_err(|refusal| refusal.error)?;
-                self.refuses_max_tokens.store(true, Ordering::Relaxed);
-                response
+        let mut name = if refused { LimitName::MaxCompletionTokens } else { LimitName::MaxTokens };
+        // Three times at most: each of the two reasons to ask again counts once.
+        let mut asked_anew = false;
+        let response = loop {
+            match self.post(request, name, &credential).await? {
+                Ok(response) => break response,
+                Err(refusal) if name == LimitName::MaxTokens && refusal.wants_max_completion_tokens => {
+                    name = LimitName::MaxCompletionTokens;
+                }
+                Err(refusal) if refusal.refuses_key && !asked_anew => {
+                    asked_anew = true;
+                    credential = self.keys.instead_of(&credential).await.ok_or(refusal.error)?;
+                }
+                Err(refusal) => return Err(refusal.error),
             }
-            Err(refusal) => return Err(refusal.error),
         };
+        self.refuses_max_tokens.fetch_or(name == LimitName::MaxCompletionTokens, Ordering::Relaxed);
         Ok(Box::new(AnswerStream::new(SseSource::new(response.body), ChunkDecoder::new())))
     }
 
@@ -89,14 +99,15 @@ impl OpenAi {
         &self,
         request: &ModelRequest,
         name: LimitName,
+        credential: &Credential,
     ) -> Result<Result<Response, Refusal>, ModelError> {
         let mut http = Request::post(self.uri.clone())
             .header(CONTENT_TYPE, "application/json")
             .header(ACCEPT, "text/event-stream")
             .body(Bytes::from(body(request, name)))
             .map_err(|_| fatal("request cannot be built"))?;
-        if let Some(authorization) = key_of(&request.route, BEARER, self.authorization.as_ref())? {
-            http.headers_mut().insert(AUTHORIZATION, authorization);
+        if let Some(authorization) = &credential.header {
+            http.headers_mut().insert(AUTHORIZATION, authorization.clone());
         }
         let response = self.client.send(http).await.map_err(|error| of_transport(&error))?;
         if response.status.is_success() {
@@ -123,8 +134,8 @@ mod tests {
 
     #[test]
     fn the_key_is_in_no_debug_output() {
-        let config =
-            OpenAiConfig { base_url: "https://h/v1".to_owned(), api_key: Some("sk-secret".to_owned()) };
+        let keys = crate::GivenKeys::new(Some("sk-secret".to_owned()), None).unwrap();
+        let config = OpenAiConfig { base_url: "https://h/v1".to_owned(), keys: Arc::new(keys) };
         let provider = OpenAi::new(Client::new(ClientConfig::default()), &config).unwrap();
         assert!(!format!("{config:?}{provider:?}").contains("secret"));
     }

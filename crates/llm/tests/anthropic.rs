@@ -14,6 +14,7 @@ mod server;
 #[path = "llm/stage.rs"]
 mod stage;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use konstruct_domain::Provider;
@@ -50,7 +51,7 @@ fn stops(reason: &str) -> String {
 }
 
 fn provider(server: &Server) -> Anthropic {
-    let config = AnthropicConfig { base_url: server.url(""), api_key: Some("sk-secret".to_owned()) };
+    let config = AnthropicConfig { base_url: server.url(""), keys: stage::keys("sk-secret") };
     Anthropic::new(client(), &config).unwrap()
 }
 
@@ -264,4 +265,17 @@ async fn dropping_the_stream_hangs_up() {
     assert_eq!(stream.next().await, Ok(Some(text("a"))));
     drop(stream);
     assert!(server.hung_up().await);
+}
+
+/// proves AGNT-02
+#[tokio::test]
+async fn a_key_that_was_replaced_is_asked_for_once_and_the_call_made_again() {
+    let server = stage::taking("x-api-key: sk-new\r\n", "data: {\"type\":\"message_stop\"}\n\n");
+    for (another, calls) in [(Some("sk-new"), 2), (None, 3)] {
+        let keys = Arc::new(stage::Rotating::new("sk-old", another));
+        let config = AnthropicConfig { base_url: server.url(""), keys: keys.clone() };
+        let asked = Anthropic::new(client(), &config).unwrap().ask(&request()).await;
+        assert_eq!((asked.is_ok(), keys.asked_anew()), (another.is_some(), 1));
+        assert_eq!(server.noted().len(), calls);
+    }
 }

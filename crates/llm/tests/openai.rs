@@ -23,7 +23,7 @@ use konstruct_ports::{LanguageModel, ModelError, ModelEvent, ModelRequest};
 
 use crate::server::{Connection, Server};
 use crate::stage::{
-    END, STREAM, answering, chunk, client, drain, refuse, streaming, tenants_request, text, usage,
+    END, Rotating, STREAM, answering, chunk, client, drain, refuse, streaming, tenants_request, text, usage,
 };
 
 const DONE: &str = "data: [DONE]\n\n";
@@ -37,12 +37,18 @@ fn stop() -> String {
 }
 
 fn provider(server: &Server) -> OpenAi {
-    let config = OpenAiConfig { base_url: server.url("/v1"), api_key: Some("sk-secret".to_owned()) };
+    let config = OpenAiConfig { base_url: server.url("/v1"), keys: stage::keys("sk-secret") };
     OpenAi::new(client(), &config).unwrap()
 }
 
 fn request() -> ModelRequest {
     stage::request(Provider::OpenAi)
+}
+
+/// With keys that change.
+fn rotating(server: &Server, keys: &Arc<Rotating>) -> OpenAi {
+    let config = OpenAiConfig { base_url: server.url("/v1"), keys: keys.clone() };
+    OpenAi::new(client(), &config).unwrap()
 }
 
 async fn answer(server: &Server) -> (Vec<ModelEvent>, Option<ModelError>) {
@@ -293,4 +299,42 @@ async fn dropping_the_question_hangs_up() {
     let timed = Timed::new(Arc::new(provider(&server)), TimeLimits::default());
     assert!(tokio::time::timeout(Duration::from_millis(50), timed.ask(&request())).await.is_err());
     assert!(server.hung_up().await);
+}
+
+/// proves AGNT-02
+#[tokio::test]
+async fn a_key_that_was_replaced_is_asked_for_once_and_the_call_made_again() {
+    let server = stage::taking("authorization: Bearer sk-new\r\n", &stop());
+    let keys = Arc::new(Rotating::new("sk-old", Some("sk-new")));
+    let stream = rotating(&server, &keys).ask(&request()).await.unwrap();
+    assert_eq!(drain(stream).await, (vec![END], None));
+    assert_eq!((server.noted().len(), keys.asked_anew()), (2, 1));
+}
+
+/// proves AGNT-02
+#[tokio::test]
+async fn a_refused_key_that_nothing_replaces_ends_the_call() {
+    for another in [None, Some("sk-old"), Some("sk-wrong")] {
+        let server = stage::taking("authorization: Bearer sk-new\r\n", &stop());
+        let keys = Arc::new(Rotating::new("sk-old", another));
+        let error = stage::refusal(&rotating(&server, &keys), &request()).await;
+        assert!(!error.is_retryable(), "{error}");
+        let calls = if another == Some("sk-wrong") { 2 } else { 1 };
+        assert_eq!((server.noted().len(), keys.asked_anew()), (calls, 1));
+    }
+    // A tenant's key is the tenant's own affair.
+    let server = stage::taking("authorization: Bearer sk-new\r\n", &stop());
+    let keys = Arc::new(Rotating::new("sk-old", Some("sk-new")));
+    let tenants = tenants_request(Provider::OpenAi, "sk-tenant");
+    assert!(!stage::refusal(&rotating(&server, &keys), &tenants).await.is_retryable());
+    assert_eq!((server.noted().len(), keys.asked_anew()), (1, 0));
+}
+
+/// proves AGNT-02
+#[tokio::test]
+async fn keys_that_are_away_are_a_failure_that_passes_and_no_call_is_made() {
+    let server = answering("HTTP/1.1 500 Not asked\r\ncontent-length: 0\r\n\r\n");
+    let error = stage::refusal(&rotating(&server, &Arc::new(Rotating::away())), &request()).await;
+    assert!(error.is_retryable() && error.to_string().contains("the platform's key"), "{error}");
+    assert!(server.noted().is_empty());
 }

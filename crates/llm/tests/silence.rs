@@ -18,7 +18,7 @@ use std::fmt::{Debug, Write};
 use std::sync::{Arc, Mutex};
 
 use konstruct_domain::Provider;
-use konstruct_llm::{Anthropic, AnthropicConfig, Bedrock, BedrockConfig, OpenAi, OpenAiConfig};
+use konstruct_llm::{Anthropic, AnthropicConfig, Bedrock, BedrockConfig, GivenKeys, OpenAi, OpenAiConfig};
 use konstruct_ports::{LanguageModel, PromptMessage};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id, Record};
@@ -63,8 +63,9 @@ impl Subscriber for Log {
 
 fn providers(url: &str) -> [(Provider, Arc<dyn LanguageModel>); 3] {
     let key = || Some("secret-of-ours".to_owned());
-    let openai = OpenAiConfig { base_url: url.to_owned(), api_key: key() };
-    let anthropic = AnthropicConfig { base_url: url.to_owned(), api_key: key() };
+    let keys = Arc::new(GivenKeys::new(key(), key()).unwrap());
+    let openai = OpenAiConfig { base_url: url.to_owned(), keys: keys.clone() };
+    let anthropic = AnthropicConfig { base_url: url.to_owned(), keys };
     let bedrock = BedrockConfig {
         region: "eu-central-1".to_owned(),
         access_key_id: "secret-id".to_owned(),

@@ -7,6 +7,7 @@ pub mod gateway;
 pub mod ids;
 pub mod installer;
 pub mod language_model;
+pub mod platform_keys;
 pub mod queue;
 pub mod secrets;
 pub mod tools;
@@ -23,6 +24,7 @@ pub use language_model::{
     ApiKey, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, Route,
     StopReason, TokenUsage, ToolCall,
 };
+pub use platform_keys::{KeyAway, PlatformKeys};
 pub use queue::{QueueError, TaskQueue};
 pub use secrets::{DataKey, DataKeys, KeyError, SealedDataKey, SecretContext};
 pub use tools::{ToolError, ToolHost, ToolOutput, ToolServer, ToolSpec};

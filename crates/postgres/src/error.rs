@@ -30,6 +30,12 @@ impl DbError {
 
 impl From<tokio_postgres::Error> for DbError {
     fn from(error: tokio_postgres::Error) -> Self {
+        Self::from(&error)
+    }
+}
+
+impl From<&tokio_postgres::Error> for DbError {
+    fn from(error: &tokio_postgres::Error) -> Self {
         const TRANSIENT: [SqlState; 8] = [
             SqlState::ADMIN_SHUTDOWN,
             SqlState::CRASH_SHUTDOWN,
@@ -46,8 +52,8 @@ impl From<tokio_postgres::Error> for DbError {
                 let text = format!("{}: {}", db.code().code(), db.message());
                 if TRANSIENT.contains(db.code()) { Self::Away(text) } else { Self::Query(text) }
             }
-            None if error.is_closed() || std::error::Error::source(&error).is_some() => {
-                Self::from_transport(&error)
+            None if error.is_closed() || std::error::Error::source(error).is_some() => {
+                Self::from_transport(error)
             }
             None => Self::Query(error.to_string()),
         }
@@ -64,6 +70,21 @@ impl DbError {
         } else {
             Self::Query(text)
         }
+    }
+}
+
+impl From<refinery::Error> for DbError {
+    /// A migration is named by what failed, as every query: without the values in it.
+    fn from(error: refinery::Error) -> Self {
+        if let refinery::error::Kind::Connection(doing, source) = error.kind()
+            && let Some(postgres) = source.downcast_ref::<tokio_postgres::Error>()
+        {
+            return match Self::from(postgres) {
+                Self::Away(why) => Self::Away(format!("{doing}: {why}")),
+                other => Self::Query(format!("{doing}: {other}")),
+            };
+        }
+        Self::Query(error.to_string())
     }
 }
 

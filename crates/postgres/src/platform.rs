@@ -7,7 +7,9 @@ use tokio_postgres::types::Type;
 
 use crate::conversations::{ListCursor, SummaryRow, summary_row};
 use crate::error::DbError;
-use crate::tenant_tx::open;
+use crate::login::Login;
+use crate::tenant_tx::pool;
+use crate::tls::Roots;
 
 /// Connections as `konstruct_platform`.
 #[derive(Clone)]
@@ -22,12 +24,20 @@ impl std::fmt::Debug for PlatformPool {
 }
 
 impl PlatformPool {
-    /// A pool of one connection. None is opened yet.
+    /// A pool of one connection, with what the URL says. None is opened yet.
     ///
     /// # Errors
     /// The URL is not one.
     pub fn new(url: &str) -> Result<Self, DbError> {
-        Ok(Self { pool: open(url, 1)? })
+        Self::of(Login::new(url, Roots::CompiledIn)?)
+    }
+
+    /// A pool of one connection. None is opened yet.
+    ///
+    /// # Errors
+    /// None that a login could bring about.
+    pub fn of(login: Login) -> Result<Self, DbError> {
+        Ok(Self { pool: pool(login, 1)? })
     }
 
     /// A page of every tenant's conversations, newest first; of those that a human has (`Some(true)`), or the AI.

@@ -8,9 +8,11 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, R
 use futures_util::future::{join_all, try_join_all};
 use konstruct_domain::TenantId;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, Row, Statement};
+use tokio_postgres::{Row, Statement};
 
 use crate::error::DbError;
+use crate::login::Login;
+use crate::tls::Roots;
 
 /// One statement and its values.
 pub(crate) type Step<'a> = (&'static str, &'a [&'a (dyn ToSql + Sync)]);
@@ -31,12 +33,20 @@ impl std::fmt::Debug for TenantPool {
 }
 
 impl TenantPool {
-    /// A pool of at most `size` connections. None is opened yet.
+    /// A pool of at most `size` connections, with what the URL says. None is opened yet.
     ///
     /// # Errors
     /// The URL is not one.
     pub fn new(url: &str, size: usize) -> Result<Self, DbError> {
-        Ok(Self { pool: open(url, size)? })
+        Self::of(Login::new(url, Roots::CompiledIn)?, size)
+    }
+
+    /// A pool of at most `size` connections. None is opened yet.
+    ///
+    /// # Errors
+    /// None that a login could bring about.
+    pub fn of(login: Login, size: usize) -> Result<Self, DbError> {
+        Ok(Self { pool: pool(login, size)? })
     }
 
     /// A transaction for one tenant.
@@ -122,14 +132,9 @@ impl TenantTx {
 
 /// A pool as every role uses it: checked on each new connection, never a connection that idled too long.
 #[expect(clippy::disallowed_methods, reason = "the one place where pools are made")]
-pub(crate) fn open(url: &str, size: usize) -> Result<Pool, DbError> {
-    let config = configuration(url)?;
+pub(crate) fn pool(login: Login, size: usize) -> Result<Pool, DbError> {
     let fast = ManagerConfig { recycling_method: RecyclingMethod::Fast };
-    let manager = if config.get_ssl_mode() == tokio_postgres::config::SslMode::Disable {
-        Manager::from_config(config, tokio_postgres::NoTls, fast)
-    } else {
-        Manager::from_config(config, tls(), fast)
-    };
+    let manager = Manager::from_connect(login.config().clone(), login, fast);
     Pool::builder(manager)
         .max_size(size)
         .runtime(Runtime::Tokio1)
@@ -151,26 +156,6 @@ pub(crate) fn open(url: &str, size: usize) -> Result<Pool, DbError> {
         }))
         .build()
         .map_err(|error| DbError::Configuration(error.to_string()))
-}
-
-/// The connection settings that every role shares.
-pub(crate) fn configuration(url: &str) -> Result<Config, DbError> {
-    let mut config: Config =
-        url.parse().map_err(|_| DbError::Configuration("the database URL is not one".to_owned()))?;
-    config
-        .application_name("konstruct")
-        .connect_timeout(Duration::from_secs(3))
-        .tcp_user_timeout(Duration::from_secs(10))
-        .keepalives_idle(Duration::from_secs(30))
-        .options("-c statement_timeout=10s -c idle_in_transaction_session_timeout=10s");
-    Ok(config)
-}
-
-/// TLS with the compiled-in roots.
-pub(crate) fn tls() -> tokio_postgres_rustls::MakeRustlsConnect {
-    let roots = rustls::RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
-    let config = rustls::ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-    tokio_postgres_rustls::MakeRustlsConnect::new(config)
 }
 
 /// A row that says why, when the connection's role is one that row level security does not hold.

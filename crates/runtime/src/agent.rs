@@ -35,7 +35,7 @@ async fn run() -> Result<(), StartError> {
         db: parts::db(2)?,
         connections: parts::connections(&sdk)?,
         queue: Arc::new(parts::queue(&sdk, "QUEUE_URL")?),
-        model: parts::models()?,
+        model: parts::models(&sdk)?,
         tools: Arc::new(parts::tools()?),
         clock: Arc::new(SystemClock),
         ids: Arc::new(SystemIds),

@@ -4,9 +4,12 @@
 mod auth;
 mod batch;
 mod config;
+mod custom_resource;
 mod frames;
 mod jwks;
+mod logins;
 mod operator;
+mod origin;
 mod parts;
 mod problem;
 mod respond;

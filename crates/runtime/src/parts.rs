@@ -4,15 +4,18 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_aws::{AwsCredentials, AwsRoots, KmsKeys, ManagementApi, Sdk, SdkConfig, SqsQueue};
+use konstruct_aws::{
+    AwsCredentials, AwsRoots, KmsKeys, ManagementApi, ModelKeys, Sdk, SdkConfig, SecretsManager, SqsQueue,
+};
 use konstruct_channels::slack::adapter::Slack;
 use konstruct_channels::slack::api::SlackApi;
 use konstruct_domain::{Channel, Provider};
 use konstruct_http::{Client, ClientConfig, Exceptions, GuardedClient, GuardedConfig, Roots};
 use konstruct_llm::{
-    Anthropic, AnthropicConfig, Bedrock, BedrockConfig, OpenAi, OpenAiConfig, Providers, TimeLimits, Timed,
+    Anthropic, AnthropicConfig, Bedrock, BedrockConfig, GivenKeys, OpenAi, OpenAiConfig, Providers,
+    TimeLimits, Timed,
 };
-use konstruct_ports::LanguageModel;
+use konstruct_ports::{LanguageModel, PlatformKeys};
 use konstruct_postgres::{PlatformPool, TenantPool};
 use konstruct_redis::Redis;
 use konstruct_secrets::{LocalKeys, NoKeys, Secrets};
@@ -23,35 +26,41 @@ use konstruct_tools::Tools;
 use crate::auth::{Keys, Verifier};
 use crate::config::{optional, required};
 use crate::jwks::{HttpJwks, Jwks};
+use crate::logins;
 use crate::start::StartError;
 
 /// Postgres as `konstruct_app`; in a function that opens or seals secrets as `konstruct_channels`.
 pub(crate) fn db(size: usize) -> Result<TenantPool, StartError> {
-    Ok(TenantPool::new(&required("DATABASE_URL")?, size)?)
+    Ok(TenantPool::of(logins::database("DATABASE_URL")?, size)?)
 }
 
 /// Postgres as `konstruct_platform`.
 pub(crate) fn platform() -> Result<PlatformPool, StartError> {
-    Ok(PlatformPool::new(&required("DATABASE_PLATFORM_URL")?)?)
+    Ok(PlatformPool::of(logins::database("DATABASE_PLATFORM_URL")?)?)
 }
 
 /// Redis.
 pub(crate) fn redis() -> Result<Redis, StartError> {
-    Ok(Redis::new(&required("REDIS_URL")?)?)
+    Ok(Redis::of(logins::cache()?))
 }
 
 /// What every AWS client shares.
 pub(crate) fn sdk() -> Result<Sdk, StartError> {
-    let credentials = AwsCredentials {
+    let roots = if native_roots() { AwsRoots::Native } else { AwsRoots::CompiledIn };
+    Ok(Sdk::new(SdkConfig { region: required("AWS_REGION")?, credentials: credentials()?, roots }))
+}
+
+/// The function's own credentials. They last as long as its environment.
+pub(crate) fn credentials() -> Result<AwsCredentials, StartError> {
+    Ok(AwsCredentials {
         access_key_id: required("AWS_ACCESS_KEY_ID")?,
         secret_access_key: required("AWS_SECRET_ACCESS_KEY")?,
         session_token: optional("AWS_SESSION_TOKEN"),
-    };
-    let roots = if native_roots() { AwsRoots::Native } else { AwsRoots::CompiledIn };
-    Ok(Sdk::new(SdkConfig { region: required("AWS_REGION")?, credentials, roots }))
+    })
 }
 
-fn native_roots() -> bool {
+/// Whether TLS trusts the machine's roots in place of those that are compiled in.
+pub(crate) fn native_roots() -> bool {
     optional("TLS_ROOTS").as_deref() == Some("native")
 }
 
@@ -88,8 +97,15 @@ pub(crate) fn slack() -> Result<SlackApi, StartError> {
     SlackApi::new(client, &base_url).map_err(|error| StartError(error.to_string()))
 }
 
+/// Whether AWS is played by something on this machine, which speaks plain http: SAM CLI and the local stack say so, and
+/// what emulates AWS gives its own address in the variable that every SDK knows.
+pub(crate) fn is_emulated() -> bool {
+    optional("AWS_SAM_LOCAL").as_deref() == Some("true")
+        || optional("AWS_ENDPOINT_URL").is_some_and(|url| url.starts_with("http://"))
+}
+
 /// The one outbound HTTP client.
-fn http_client(allow_plain: bool) -> Client {
+pub(crate) fn http_client(allow_plain: bool) -> Client {
     let roots = if native_roots() { Roots::Native } else { Roots::CompiledIn };
     Client::new(ClientConfig { roots, allow_plain, ..ClientConfig::default() })
 }
@@ -111,18 +127,33 @@ pub(crate) fn verifier() -> Result<Verifier, StartError> {
     Ok(Verifier::new(keys, &required("JWT_ISSUER")?, &required("JWT_AUDIENCE")?))
 }
 
+/// The platform's keys for models: from a secret, read when first needed, or given.
+fn model_keys(sdk: &Sdk) -> Result<Arc<dyn PlatformKeys>, StartError> {
+    if let Some(arn) = optional("MODEL_SECRET_ARN") {
+        return Ok(Arc::new(ModelKeys::new(secrets_manager(sdk), arn)));
+    }
+    let keys = GivenKeys::new(optional("OPENAI_API_KEY"), optional("ANTHROPIC_API_KEY"));
+    Ok(Arc::new(keys.map_err(|error| StartError(error.to_string()))?))
+}
+
+/// Secrets of the deployment.
+pub(crate) fn secrets_manager(sdk: &Sdk) -> SecretsManager {
+    SecretsManager::new(sdk, optional("AWS_ENDPOINT_URL_SECRETS_MANAGER").as_deref())
+}
+
 /// The models that agents may ask. Which one, and whether once more, is the turn's to know.
-pub(crate) fn models() -> Result<Arc<dyn LanguageModel>, StartError> {
+pub(crate) fn models(sdk: &Sdk) -> Result<Arc<dyn LanguageModel>, StartError> {
     let refused = |error: konstruct_llm::ConfigError| StartError(error.to_string());
     let mut providers = Providers::default();
+    let keys = model_keys(sdk)?;
     if let Some(base_url) = optional("OPENAI_BASE_URL") {
         let client = http_client(base_url.starts_with("http://"));
-        let config = OpenAiConfig { base_url, api_key: optional("OPENAI_API_KEY") };
+        let config = OpenAiConfig { base_url, keys: Arc::clone(&keys) };
         providers.openai = Some(Arc::new(OpenAi::new(client, &config).map_err(refused)?));
     }
     if let Some(base_url) = optional("ANTHROPIC_BASE_URL") {
         let client = http_client(base_url.starts_with("http://"));
-        let config = AnthropicConfig { base_url, api_key: optional("ANTHROPIC_API_KEY") };
+        let config = AnthropicConfig { base_url, keys };
         providers.anthropic = Some(Arc::new(Anthropic::new(client, &config).map_err(refused)?));
     }
     if let Some(region) = optional("BEDROCK_REGION") {

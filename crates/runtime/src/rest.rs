@@ -19,6 +19,7 @@ use konstruct_service::Error;
 use konstruct_service::patience::{Patience, REST};
 
 use crate::auth::Verifier;
+use crate::origin::{Origin, guard};
 use crate::problem::ProblemAnswer;
 use crate::start::StartError;
 use crate::system::{SystemClock, SystemIds};
@@ -34,10 +35,15 @@ const LIMIT_MAX: u16 = 200;
 
 /// Runs a function's one route until the environment ends.
 pub(crate) async fn serve(router: Router) -> Result<(), StartError> {
-    let router = router
+    Ok(lambda_http::run(surrounded(router, Origin::of_environment()?)).await?)
+}
+
+/// The route behind what every request passes first.
+fn surrounded(router: Router, origin: Origin) -> Router {
+    router
         .method_not_allowed_fallback(|| async { ProblemAnswer::method_not_allowed("") })
-        .layer(middleware::from_fn(request_id));
-    Ok(lambda_http::run(router).await?)
+        .layer(middleware::from_fn_with_state(origin, guard))
+        .layer(middleware::from_fn(request_id))
 }
 
 /// A fresh `X-Request-Id` on every answer.
@@ -223,3 +229,6 @@ where
 {
     Ok(Patience::of(REST).retry(operation).await?)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,4 +1,4 @@
-//! `$connect`: Origin, subprotocol and query are checked, the connection is written down, and its deadline queued.
+//! `$connect`: that it came through the distribution, Origin, subprotocol and query are checked, the connection is written down, and its deadline queued.
 //! Nobody is authenticated here, and nothing can be posted yet.
 
 use std::process::ExitCode;
@@ -17,6 +17,7 @@ use serde_json::json;
 
 use konstruct_ports::Clock as _;
 
+use crate::origin::{self, Origin};
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
 use crate::websocket::{Answer, WebSocketEvent};
@@ -29,6 +30,7 @@ struct Connect {
     redis: Redis,
     deadlines: SqsQueue,
     origins: Vec<String>,
+    origin: Origin,
 }
 
 /// Runs the function.
@@ -43,6 +45,7 @@ async fn run() -> Result<(), StartError> {
     let connect = Arc::new(Connect {
         redis: parts::redis()?,
         deadlines: parts::queue(&sdk, "DEADLINE_QUEUE_URL")?,
+        origin: Origin::of_environment()?,
         origins: origins.split(',').map(|origin| origin.trim().to_owned()).collect(),
     });
     parts::warm(Some(&connect.redis), None);
@@ -55,6 +58,9 @@ async fn run() -> Result<(), StartError> {
 
 impl Connect {
     async fn handle(&self, event: &WebSocketEvent) -> Answer {
+        if !self.origin.allows(event.header(origin::HEADER).map(str::as_bytes)) {
+            return Answer::status(403);
+        }
         if event.request_context.event_type != "CONNECT" {
             return Answer::status(400);
         }
@@ -113,5 +119,62 @@ fn parameter<T: FromStr>(event: &WebSocketEvent, name: &str) -> Result<Option<T>
         [] => Ok(None),
         [one] => one.parse().map(Some).map_err(|_| 400),
         _ => Err(400),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn connect(secrets: Option<&str>) -> Connect {
+        let credentials = konstruct_aws::AwsCredentials {
+            access_key_id: "key".to_owned(),
+            secret_access_key: "secret".to_owned(),
+            session_token: None,
+        };
+        let region = "eu-central-1".to_owned();
+        let sdk = konstruct_aws::Sdk::new(konstruct_aws::SdkConfig {
+            region,
+            credentials,
+            roots: Default::default(),
+        });
+        Connect {
+            // Nobody listens there: an event that comes so far is answered 503.
+            redis: Redis::new("redis://127.0.0.1:1/").unwrap(),
+            deadlines: SqsQueue::new(&sdk, "http://127.0.0.1:1/queue", Some("http://127.0.0.1:1")),
+            origins: vec!["https://chat.example.com".to_owned()],
+            origin: Origin::of(secrets).unwrap(),
+        }
+    }
+
+    fn event(event_type: &str, headers: &Value) -> WebSocketEvent {
+        let context = json!({ "eventType": event_type, "connectionId": "c" });
+        // Both ids: what passes is a bad request.
+        let query = json!({ "conversation_id": "01a1f813-a740-7518-abe0-c1337931db9d", "session_id": "s" });
+        let event = json!({ "requestContext": context, "headers": headers, "queryStringParameters": query });
+        serde_json::from_value(event).unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_connection_that_did_not_come_through_the_distribution_is_refused_first_of_all() {
+        let connect = connect(Some("old,new"));
+        for (event_type, headers, status) in [
+            ("CONNECT", json!({}), 403),
+            ("MESSAGE", json!({}), 403),
+            ("CONNECT", json!({ "x-konstruct-origin": "other" }), 403),
+            ("CONNECT", json!({ "X-Konstruct-Origin": "new" }), 400),
+            ("CONNECT", json!({ "x-konstruct-origin": "old" }), 400),
+            ("CONNECT", json!({ "x-konstruct-origin": "old", "origin": "https://elsewhere.example" }), 403),
+        ] {
+            let answer = connect.handle(&event(event_type, &headers)).await;
+            assert_eq!(answer.status_code, status, "{event_type} {headers}");
+        }
+    }
+
+    #[tokio::test]
+    async fn without_secrets_connections_come_directly() {
+        assert_eq!(connect(None).handle(&event("CONNECT", &json!({}))).await.status_code, 400);
     }
 }

@@ -14,6 +14,8 @@ pub(super) struct Refusal {
     pub(super) error: ModelError,
     /// It may be served with `max_completion_tokens` instead of `max_tokens`.
     pub(super) wants_max_completion_tokens: bool,
+    /// It does not take the key.
+    pub(super) refuses_key: bool,
 }
 
 impl Refusal {
@@ -32,7 +34,7 @@ impl Refusal {
             && (error.get("param").and_then(Value::as_str) == Some("max_tokens")
                 || said.message.contains("max_completion_tokens"));
         let error = refused(status, headers, &said.words(), is_passing(status) && !said.is_spent());
-        Self { error, wants_max_completion_tokens }
+        Self { error, wants_max_completion_tokens, refuses_key: status == StatusCode::UNAUTHORIZED }
     }
 }
 

@@ -2,11 +2,15 @@
 
 #![allow(dead_code)]
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use konstruct_domain::Provider;
 use konstruct_http::{Client, ClientConfig};
+use konstruct_llm::GivenKeys;
 use konstruct_ports::{
-    ApiKey, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream, PromptMessage, Route,
-    StopReason, TokenUsage, ToolCall,
+    ApiKey, BoxFuture, KeyAway, LanguageModel, ModelError, ModelEvent, ModelRequest, ModelStream,
+    PlatformKeys, PromptMessage, Route, StopReason, TokenUsage, ToolCall,
 };
 
 use crate::server::{Connection, Server};
@@ -17,6 +21,63 @@ pub const END: ModelEvent = ModelEvent::Finished(StopReason::End);
 
 pub fn client() -> Client {
     Client::new(ClientConfig { allow_plain: true, ..ClientConfig::default() })
+}
+
+/// The platform's key, the same for every provider.
+pub fn keys(key: &str) -> Arc<dyn PlatformKeys> {
+    Arc::new(GivenKeys::new(Some(key.to_owned()), Some(key.to_owned())).unwrap())
+}
+
+/// A key, and another one for whom the first does not serve.
+pub struct Rotating {
+    first: Option<&'static str>,
+    another: Option<&'static str>,
+    asked_anew: AtomicUsize,
+}
+
+impl Rotating {
+    pub fn new(first: &'static str, another: Option<&'static str>) -> Self {
+        Self { first: Some(first), another, asked_anew: AtomicUsize::new(0) }
+    }
+
+    /// Nothing is to be had.
+    pub fn away() -> Self {
+        Self { first: None, another: None, asked_anew: AtomicUsize::new(0) }
+    }
+
+    /// How often another key was asked for.
+    pub fn asked_anew(&self) -> usize {
+        self.asked_anew.load(Ordering::Relaxed)
+    }
+}
+
+impl PlatformKeys for Rotating {
+    fn key(&self, _: Provider) -> BoxFuture<'_, Result<Option<ApiKey>, KeyAway>> {
+        let key = self.first.map(|key| ApiKey::new(key.to_owned()));
+        Box::pin(async { key.map(Some).ok_or(KeyAway("closed".to_owned())) })
+    }
+
+    fn instead_of<'a>(
+        &'a self,
+        _: Provider,
+        refused: &'a ApiKey,
+    ) -> BoxFuture<'a, Result<Option<ApiKey>, KeyAway>> {
+        assert_eq!(Some(refused.reveal()), self.first);
+        self.asked_anew.fetch_add(1, Ordering::Relaxed);
+        Box::pin(async { Ok(self.another.map(|key| ApiKey::new(key.to_owned()))) })
+    }
+}
+
+/// A server that notes every request, streams this body to those that have a header, and refuses the key of others.
+pub fn taking(header: &'static str, body: &str) -> Server {
+    let body = format!("{STREAM}{}0\r\n\r\n", chunk(body));
+    Server::new(move |mut connection: Connection| {
+        while let Some(request) = connection.read_request() {
+            let right = request.contains(header);
+            connection.note(request);
+            connection.write(if right { &body } else { "HTTP/1.1 401 No\r\ncontent-length: 0\r\n\r\n" });
+        }
+    })
 }
 
 pub fn request(provider: Provider) -> ModelRequest {
