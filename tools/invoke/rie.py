@@ -102,10 +102,10 @@ class Rie:
         except ValueError:
             # A time-out, or a process that ended.
             return Answer(None, body.strip() or "no answer", self._said())
-        error = None
+        failure = None
         if isinstance(value, dict) and {"errorType", "errorMessage"} <= value.keys():
-            error = f"{value['errorType']}: {value['errorMessage'].strip()}"
-        return Answer(value, error, self._said())
+            failure = f"{value['errorType']}: {value['errorMessage'].strip()}"
+        return Answer(value, failure, self._said())
 
     def _said(self) -> str:
         """The function's own log, and the lines that Lambda would add."""
