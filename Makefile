@@ -2,11 +2,15 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
 
-.PHONY: dev dev-reset dlq-redrive trace setup build-local test deploy-test check-template invoke-test invoke package
+.PHONY: dev dev-reset swap dlq-redrive trace setup build-local test deploy-test check-template invoke-test invoke package
 
 # Starts everything and runs until Ctrl-C or SIGTERM.
 dev:
 	@tools/setup/dev
+
+# Builds, and swaps the running stack's functions for what was built.
+swap:
+	@tools/setup/swap
 
 # Deletes the stack's data.
 dev-reset:

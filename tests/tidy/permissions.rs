@@ -76,7 +76,9 @@ fn needed(function: &Function, mappings: &[(String, String)], code: &Code) -> BT
             "MODEL_SECRET_ARN" => &["secretsmanager:GetSecretValue ModelKeys"],
             "DATABASE_OWNER_SECRET_ARN" => &["secretsmanager:GetSecretValue DatabaseStack"],
             "BEDROCK_REGION" => &["bedrock:InvokeModelWithResponseStream Bedrock"],
-            "SECRETS_KMS_KEY_ID" if folder == "slack-callback" => &["kms:GenerateDataKey SecretsKmsKeyId"],
+            "SECRETS_KMS_KEY_ID" if ["slack-callback", "migrate"].contains(&folder) => {
+                &["kms:GenerateDataKey SecretsKmsKeyId"]
+            }
             "SECRETS_KMS_KEY_ID" => &["kms:Decrypt SecretsKmsKeyId"],
             _ => &[],
         };

@@ -1,5 +1,5 @@
-//! Brings the schema up to date, at deploy: as a custom resource of the stack, or by a plain invocation. The only
-//! function that is the tables' owner.
+//! Brings the schema up to date, at deploy: as a custom resource of the stack, or by a plain invocation; and carries out
+//! operators' commands. The only function that is the tables' owner.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ use crate::config::optional;
 use crate::custom_resource::{Event, RequestType};
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
-use crate::{logins, parts, telemetry};
+use crate::{admin, logins, parts, telemetry};
 
 /// What the stack calls the schema. Never another name: the stack would delete what it called before.
 const RESOURCE: &str = "konstruct-schema";
@@ -48,6 +48,9 @@ async fn run() -> Result<(), StartError> {
 }
 
 async fn handle(owner: &Arc<Owner>, event: LambdaEvent<Value>) -> Result<Value, String> {
+    if let Some(command) = event.payload.get("admin") {
+        return Ok(admin::answer_as(owner.login().await, command).await);
+    }
     let resource =
         Event::of(&event.payload).map_err(|error| format!("no event of CloudFormation: {error}"))?;
     match resource {
@@ -129,4 +132,5 @@ fn told(migrated: &Migrated) -> Map<String, Value> {
     told.insert("version".to_owned(), json!(version));
     told.insert("is_newer".to_owned(), json!(is_newer));
     told
+}
 }
