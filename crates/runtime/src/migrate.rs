@@ -133,4 +133,3 @@ fn told(migrated: &Migrated) -> Map<String, Value> {
     told.insert("is_newer".to_owned(), json!(is_newer));
     told
 }
-}

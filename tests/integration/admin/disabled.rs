@@ -11,7 +11,7 @@ use konstruct_service::inbound::Arrival;
 use konstruct_service::threads::Addressed;
 use konstruct_service::turn::Disposition;
 use konstruct_service::{Error, conversations};
-use konstruct_tests::app::{NOW, received};
+use konstruct_tests::app::{NOW, in_trace, received};
 use konstruct_tests::builders::platform_admin;
 use konstruct_tests::client::TestClient;
 use konstruct_tests::history::endings;
@@ -115,7 +115,7 @@ async fn in_a_disabled_tenants_rooms_people_are_told_and_nothing_is_stored() {
         token: ChannelToken::new("xoxb-its-token".to_owned()),
         session_id: "C1:1".to_owned(),
     };
-    let refused = app.inbound().receive(message.clone(), &arrival, Addressed::ToUs).await;
+    let refused = app.inbound().receive(message.clone(), &arrival, Addressed::ToUs, in_trace()).await;
     assert_eq!(code(refused), ErrorCode::NotFound);
     assert_eq!(app.count("SELECT 1 FROM turns WHERE tenant_id = $1", &[&tenant.id.0]).await, 0);
     assert!(app.queue().sent().is_empty());

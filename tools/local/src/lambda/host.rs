@@ -157,7 +157,7 @@ impl Host {
     /// What each function's process is given, for whoever runs one outside of the stack.
     pub fn environments(&self) -> Value {
         let environments = self.pools.iter().map(|(name, pool)| {
-            let variables = environment::of(&pool.spec, &self.setup, "outside");
+            let variables = environment::of(&pool.spec, &self.setup, "outside", &self.setup.binaries);
             (name.clone(), json!({"timeout_s": pool.spec.timeout.as_secs(), "variables": variables}))
         });
         Value::Object(environments.collect::<Map<_, _>>())
