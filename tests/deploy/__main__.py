@@ -126,7 +126,7 @@ def main():
         aws = Aws(servers)
         package = Package(aws, given.functions)
         say("servers are up, functions are packaged")
-        variants = [as_on_aws, as_given] if given.only else [*[as_on_aws] * given.lanes, as_given]
+        variants = [as_on_aws, as_given] if given.only is not None else [*[as_on_aws] * given.lanes, as_given]
         # One after the other: their migrations make the same roles.
         stacks = [deployed(aws, servers, package, number, model, slack, variant)
                   for number, variant in enumerate(variants)]

@@ -18,7 +18,8 @@ def token(user, tenant, role):
     def part(value):
         raw = value if isinstance(value, bytes) else json.dumps(value).encode()
         return base64.urlsafe_b64encode(raw).rstrip(b"=").decode()
-    claims = {"sub": user, "tenant_id": tenant, "role": role, "iss": ISSUER, "aud": AUDIENCE, "exp": int(time.time()) + 3600}
+    expires_at = int(time.time()) + 3600
+    claims = {"sub": user, "tenant_id": tenant, "role": role, "iss": ISSUER, "aud": AUDIENCE, "exp": expires_at}
     signed = f"{part({'alg': 'HS256', 'typ': 'JWT'})}.{part(claims)}"
     return f"{signed}.{part(hmac.new(JWT_SECRET.encode(), signed.encode(), hashlib.sha256).digest())}"
 
@@ -64,7 +65,8 @@ class Socket:
         self.frames = []
         try:
             self.socket = connect(f"{stack.ws_url}?conversation_id={conversation}", origin=ORIGIN, proxy=None,
-                                  additional_headers=stack.headers if headers is None else headers, user_agent_header=name, open_timeout=patience.seconds, close_timeout=2)
+                                  additional_headers=stack.headers if headers is None else headers,
+                                  user_agent_header=name, open_timeout=patience.seconds, close_timeout=2)
         except (InvalidStatus, ConnectionClosed, OSError, TimeoutError) as error:
             raise Failed(f"no connection: {error}") from error
 

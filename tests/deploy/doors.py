@@ -163,7 +163,8 @@ def open_doors(remember):
         "postgres_socket": os.environ["DOOR_POSTGRES_SOCKET"], "redis_port": int(os.environ["DOOR_REDIS_PORT"])})
 
     async def serve():
-        database = await asyncio.start_server(guarded(doors.database), "127.0.0.1", doors.settings["database_port"])
-        cache = await asyncio.start_server(guarded(doors.cache), "127.0.0.1", int(os.environ["DOOR_CACHE_PORT"]), ssl=tls)
+        ports = doors.settings["database_port"], int(os.environ["DOOR_CACHE_PORT"])
+        database = await asyncio.start_server(guarded(doors.database), "127.0.0.1", ports[0])
+        cache = await asyncio.start_server(guarded(doors.cache), "127.0.0.1", ports[1], ssl=tls)
         await asyncio.gather(database.serve_forever(), cache.serve_forever())
     threading.Thread(target=lambda: asyncio.run(serve()), daemon=True).start()

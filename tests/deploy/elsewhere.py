@@ -1,6 +1,6 @@
-"""What taking permissions away cannot show: rights that the emulator does not enforce, statements that no stack of the test
-has, and rights that nobody needs. All are named here, with the reason, and what can be is held against the template in
-another way. Nothing is added silently: what is not named fails, and so does what is named without need.
+"""What taking permissions away cannot show: rights that the emulator does not enforce, statements that no stack of the
+test has, and rights that nobody needs. All are named here, with the reason, and what can be is held against the
+template in another way. Nothing is added silently: what is not named fails, and so does what is named without need.
 """
 
 import fnmatch
@@ -22,7 +22,7 @@ NOT_DEPLOYED = {
 
 
 TOO_MUCH = {
-    "logs:CreateLogGroup": "AWS's own policy for functions gives it; the stack makes the group itself, so nobody needs it.",
+    "logs:CreateLogGroup": "AWS's own policy for functions gives it; the stack makes the group itself.",
 }
 
 
@@ -89,7 +89,7 @@ def traces_and_networks(template):
 
 
 def still_not_enforced(aws, unknown):
-    """The proof of NOT_ENFORCED: the emulator knows the one policy not, and makes what the other right is for without it."""
+    """The proof of NOT_ENFORCED: the emulator knows the one policy not, and asks nobody for the other right."""
     policies = {name for name in NOT_ENFORCED if ":" not in name}
     if unknown != policies:
         raise Failed(f"the emulator knows other policies of AWS's than elsewhere.py says: {sorted(unknown ^ policies)}")
@@ -99,7 +99,8 @@ def still_not_enforced(aws, unknown):
     try:
         # On AWS: "The provided execution role does not have permissions to call CreateNetworkInterface on EC2".
         aws.functions.create_function(
-            FunctionName="probe", Role=role, Runtime="provided.al2023", Handler="bootstrap", Code={"ZipFile": b"PK\5\6" + bytes(18)},
+            FunctionName="probe", Role=role, Runtime="provided.al2023", Handler="bootstrap",
+            Code={"ZipFile": b"PK\5\6" + bytes(18)},
             VpcConfig={"SubnetIds": ["subnet-1"], "SecurityGroupIds": ["sg-1"]})
     except ClientError as error:
         raise Failed(f"the emulator looks after network interfaces now: {error}") from error

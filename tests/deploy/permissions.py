@@ -116,7 +116,7 @@ def logged(stack, functions):
 
 
 def administration_noticed(stack, key_id):
-    """Takes the rights of who looks after a key away, one alone, and makes the call that needs it; on a twin of the key."""
+    """Takes the rights of who looks after a key away, one alone, and makes the call for it; on a twin of the key."""
     text = stack.aws.root_kms.get_key_policy(KeyId=key_id, PolicyName="default")["Policy"]
     twin = KeyPolicy(stack, stack.aws.root_kms.create_key(Policy=text)["KeyMetadata"]["KeyId"])
     for permission in twin.administration:

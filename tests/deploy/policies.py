@@ -1,5 +1,5 @@
-"""What a deployed stack allows, taken apart into single permissions: of its roles, of its functions' own policies, of its
-key's and its bucket's. Each can be taken away alone and put back as it was; nothing else is ever changed.
+"""What a deployed stack allows, taken apart into single permissions: of its roles, of its functions' own policies, of
+its key's and its bucket's. Each can be taken away alone and put back as it was; nothing else is ever changed.
 """
 
 import fnmatch

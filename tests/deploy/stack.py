@@ -1,5 +1,5 @@
-"""The template, deployed to ministack by CloudFormation: packaging, parameters, create, update, logs. It changes nothing
-in the template but where code lies.
+"""The template, deployed to ministack by CloudFormation: packaging, parameters, create, update, logs. It changes
+nothing in the template but where code lies.
 """
 
 import hashlib
@@ -148,7 +148,8 @@ class Stack:
         key_id = aws.kms.create_key(Description=self.name)["KeyMetadata"]["KeyId"]
         self.values = {**common(servers, model, slack), **variant(servers, key_id)}
         by_iam = self.values["DatabaseAuth"] == "iam"
-        roles = {"Database": "app", "ChannelsDatabase": "channels", "AgentDatabase": "agent", "PlatformDatabase": "platform"}
+        roles = {"Database": "app", "ChannelsDatabase": "channels", "AgentDatabase": "agent",
+                 "PlatformDatabase": "platform"}
         for parameter, role in roles.items():
             self.values[f"{parameter}Url"] = servers.postgres_url(f"konstruct_{role}", self.database, by_iam)
         self.values["OwnerDatabaseUrl"] = servers.postgres_url("konstruct_owner", self.database)
@@ -157,7 +158,7 @@ class Stack:
         self.headers = {"x-konstruct-origin": secret} if secret else {}
 
     def deploy(self, package):
-        """Creates the stack; then, in place, gives the functions the address of the Management API, which is known now."""
+        """Creates the stack; then, in place, gives the functions the Management API's address, which is known now."""
         self.apply(self.aws.cloudformation.create_stack, package, "CREATE_COMPLETE")
         api = self.resource("WebSocketApi")
         self.values["ManagementUrl"] = f"{self.aws.endpoint}/_aws/execute-api/{api}/{STAGE}"
@@ -272,7 +273,7 @@ class Stack:
             return json.loads(answer.read())
 
     def logs(self, functions, since):
-        """The last of what functions logged from a time on, for who looks for a failure; it holds no text of anybody."""
+        """The last of what functions logged from a time on, to find a failure with; it holds no text of anybody."""
         lines = [f"{function}: {line}" for function in functions for line in self.log_events(function, since)
                  if not line.startswith(("START ", "END ", "REPORT "))]
         return "\n".join(lines[-60:])

@@ -19,7 +19,7 @@ class Step:
 
 
 def step(*functions, once=False, **where):
-    """Adds a step, for stacks with these parameters; `once`: it is slow, and another step goes through the same rights."""
+    """Adds a step, for stacks with these parameters. `once`: it is slow, and another step needs the same rights."""
     def add(act):
         STEPS.append(Step(act, functions, once, where))
         return act

@@ -1,5 +1,5 @@
-"""What is neither AWS nor ours: a model that speaks OpenAI's API, a server of tools, and Slack's Web API. They never leave
-this process.
+"""What is neither AWS nor ours: a model that speaks OpenAI's API, a server of tools, and Slack's Web API. They never
+leave this process.
 
 The model obeys the last message of the prompt: `hold NAME` begins an answer and goes on when the test releases it,
 `call TOOL` calls a tool with a query, and anything else is answered with what was said.

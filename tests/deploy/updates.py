@@ -1,5 +1,5 @@
-"""Deploys again over a stack that works: new code, a deployment that fails, a schema that is ahead, and the end of it. A
-stack must come out of each with all its functions on one code, and people must notice nothing.
+"""Deploys again over a stack that works: new code, a deployment that fails, a schema that is ahead, and the end of it.
+A stack must come out of each with all its functions on one code, and people must notice nothing.
 """
 
 from steps import STEPS

@@ -6,7 +6,7 @@ import time
 import urllib.error
 import urllib.request
 
-PATIENCE_S = 15
+PATIENCE_S = 30
 """How long to wait for what is expected; a good run needs a fraction of it."""
 
 HURRY_S = 4

@@ -5,8 +5,13 @@ import uuid
 from client import Person
 
 CLAUDE = "anthropic.claude-3-5-sonnet-20240620-v1:0"
-AGENTS = {"Ada": None, "on bedrock": CLAUDE, "by profile": f"eu.{CLAUDE}", "Own": None}
-TOOLS = "('current_time', false), ('search_history', true), ('stub_echo', false)"
+AGENTS = {
+    "Ada": {"tenant": "test", "default": True, "tools": ["current_time", "search_history", "stub_echo"],
+            "confirm": ["search_history"]},
+    "on bedrock": {"tenant": "test", "models": [f"bedrock:{CLAUDE}"]},
+    "by profile": {"tenant": "test", "models": [f"bedrock:eu.{CLAUDE}"]},
+    "Own": {"tenant": "own", "default": True},
+}
 
 
 def roles(servers):
@@ -22,32 +27,23 @@ def passwords(servers):
 
 def populate(stack):
     """The tenants; `stack` knows ids and people from here on. The second one has a key of its own for its model."""
-    stack.tenant, own, admin, member, owner = (str(uuid.uuid4()) for _ in range(5))
-    stack.agents = {name: str(uuid.uuid4()) for name in AGENTS}
-    stack.admin = Person(stack, stack.tenant, admin, "tenant_admin")
-    stack.member = Person(stack, stack.tenant, member)
-    stack.owner = Person(stack, own, owner)
-    stack.psql(f"""
-        INSERT INTO tenants (id, slug, name, messages_per_minute) VALUES
-            ('{stack.tenant}', 'test', 'Test', 60000), ('{own}', 'own', 'Own', 60000);
-        INSERT INTO portal_users (id, email) VALUES ('{admin}', 'a@example.com'), ('{member}', 'm@example.com'),
-            ('{owner}', 'o@example.com');
-        INSERT INTO tenant_members (tenant_id, user_id, role) VALUES
-            ('{stack.tenant}', '{admin}', 'tenant_admin'), ('{stack.tenant}', '{member}', 'tenant_member'),
-            ('{own}', '{owner}', 'tenant_member');
-        INSERT INTO tool_servers (tenant_id, id, name, url)
-            VALUES ('{stack.tenant}', '{uuid.uuid4()}', 'stub', '{stack.model.url}/mcp');
-    """)
-    for name, ident in stack.agents.items():
-        tenant = own if name == "Own" else stack.tenant
-        stack.psql(f"""
-            INSERT INTO agents (tenant_id, id, name, role, persona, instructions, language, is_default) VALUES
-                ('{tenant}', '{ident}', '{name}', 'support agent', '', '', '', {str(name in ("Ada", "Own")).lower()});
-        """)
-        if AGENTS[name]:
-            stack.psql(f"INSERT INTO agent_models (tenant_id, agent_id, place, provider, model) "
-                       f"VALUES ('{tenant}', '{ident}', 1, 'bedrock', '{AGENTS[name]}')")
-    stack.psql(f"""
-        INSERT INTO agent_tools (tenant_id, agent_id, tool, needs_confirmation)
-            SELECT '{stack.tenant}', '{stack.agents["Ada"]}', * FROM (VALUES {TOOLS}) AS tools;
-    """)
+    tenants = {slug: create(stack, "tenant", slug=slug, name=slug, messages_per_minute=60000)
+               for slug in ("test", "own")}
+    stack.tenant = tenants["test"]
+
+    def person(tenant, name, role):
+        ident = create(stack, "user", tenant=tenant, email=f"{name}@example.com", role=role)
+        return Person(stack, tenants[tenant], ident, role)
+    stack.admin = person("test", "admin", "tenant_admin")
+    stack.member = person("test", "member", "tenant_member")
+    stack.owner = person("own", "owner", "tenant_member")
+    # By SQL, for it is reached by plain http, which no operator may say.
+    stack.psql(f"INSERT INTO tool_servers (tenant_id, id, name, url) "
+               f"VALUES ('{stack.tenant}', '{uuid.uuid4()}', 'stub', '{stack.model.url}/mcp')")
+    stack.agents = {name: create(stack, "agent", name=name, role="support agent", **more)
+                    for name, more in AGENTS.items()}
+
+
+def create(stack, what, **arguments):
+    """Something that an operator makes; its id."""
+    return stack.operator(f"{what} create", **arguments)[what]["id"]

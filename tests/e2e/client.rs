@@ -14,6 +14,7 @@ use tokio_tungstenite::{MaybeTlsStream, WebSocketStream, connect_async};
 use uuid::Uuid;
 
 use crate::stack::{Stack, User};
+use crate::unlogged;
 
 /// Longer than anything here takes; a test that waits so long has failed.
 const LONG: Duration = Duration::from_secs(60);
@@ -86,6 +87,7 @@ impl Ws {
 
     /// Sends a text if the connection still takes one.
     pub async fn offer(&mut self, text: &str) -> bool {
+        unlogged::body(text);
         self.socket.send(Message::text(text)).await.is_ok()
     }
 
@@ -112,6 +114,7 @@ impl Ws {
         loop {
             match timeout(LONG, self.socket.next()).await.expect("a frame within a minute") {
                 Some(Ok(Message::Text(text))) => {
+                    unlogged::body(&text);
                     let frame: Value = serde_json::from_str(&text).expect("JSON");
                     self.frames.push(frame.clone());
                     return Some(frame);
@@ -216,6 +219,7 @@ impl Rest {
     }
 
     pub fn with(token: Option<String>) -> Self {
+        token.iter().for_each(|token| unlogged::secret(token));
         let config = ClientConfig { allow_plain: true, ..ClientConfig::default() };
         Self { stack: None, token, client: Client::new(config) }
     }
@@ -234,6 +238,8 @@ impl Rest {
             None if path.starts_with("http://") => path.to_owned(),
             None => format!("{base}/api/portal/chat{path}"),
         };
+        unlogged::at_work();
+        body.iter().for_each(|body| unlogged::body(&String::from_utf8_lossy(body)));
         let mut request = http::Request::builder().method(method).uri(url);
         if let Some(token) = &self.token {
             request = request.header("authorization", format!("Bearer {token}"));

@@ -10,6 +10,7 @@
     reason = "a test stops at what it did not expect, and reads the machine's clock and environment"
 )]
 
+mod admin;
 mod agent;
 mod bad_input;
 mod channels;
@@ -34,5 +35,9 @@ mod slack_replies;
 mod stack;
 mod stop;
 mod tokens;
+mod trace;
 mod trouble;
+mod unlogged;
+mod upgrade;
 mod verify;
+mod whole_run;

@@ -10,6 +10,7 @@ use konstruct_tests::seeds::Chance;
 use serde_json::{Value, json};
 
 use crate::stack::Stack;
+use crate::unlogged;
 
 const BOT: &str = "U00FAKEBOT01";
 const THINKING: &str = "Thinking";
@@ -62,6 +63,7 @@ impl Workspace {
 
     /// Sends a body with a signature made at `age` seconds ago with this secret.
     async fn deliver_as(&self, body: &str, secret: &str, age: i64) -> u16 {
+        unlogged::body(body);
         let stamp = (time::OffsetDateTime::now_utc().unix_timestamp() - age).to_string();
         let signed = format!("v0:{stamp}:{body}");
         let key = hmac::Key::new(hmac::HMAC_SHA256, secret.as_bytes());
@@ -88,6 +90,14 @@ impl Workspace {
 
     pub async fn deliver(&self, event: &Value) -> u16 {
         self.deliver_as(&event.to_string(), self.secret(), 0).await
+    }
+
+    /// Mentions the bot in a new thread with a word, which its answer has again.
+    pub async fn answers(&self, word: &str) {
+        let (room, ts) = (room(), new_ts());
+        assert_eq!(self.deliver(&event(&room, &ts, &mention(word), &json!({}))).await, 200);
+        let answered = |texts: &Vec<String>| texts.iter().any(|text| text.contains(word));
+        self.until(&room, |threads| threads.get(&ts).is_some_and(answered)).await;
     }
 
     /// Every call that the recorder took.

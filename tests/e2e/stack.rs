@@ -10,6 +10,8 @@ use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
+use crate::unlogged;
+
 /// How long a stack may take to start: Postgres, Redis and the queues, on a busy machine.
 const START_MAX: Duration = Duration::from_secs(120);
 
@@ -30,6 +32,7 @@ pub struct User {
 impl Stack {
     /// The stack of this run.
     pub fn get() -> &'static Self {
+        unlogged::at_work();
         static STACK: OnceLock<Stack> = OnceLock::new();
         STACK.get_or_init(|| Self::own("shared", &[]))
     }
@@ -70,6 +73,8 @@ impl Stack {
         });
         assert_eq!(started.recv(), Ok(true), "the stack could not be started");
         let info = wait_for_stack(&state);
+        unlogged::stack(&state, &info);
+        variables.iter().filter(|(name, _)| name.ends_with("KEY")).for_each(|(_, key)| unlogged::secret(key));
         Self { info, state }
     }
 

@@ -6,6 +6,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde_json::{Value, json};
 
 use crate::stack::{Stack, User};
+use crate::unlogged;
 
 /// The claims of a good token.
 pub fn claims(user: &User, role: &str) -> Value {
@@ -24,7 +25,9 @@ pub fn sign(header: &Value, claims: &Value, secret: &str) -> String {
     let signed = format!("{}.{}", part(header), part(claims));
     let key = aws_lc_rs::hmac::Key::new(aws_lc_rs::hmac::HMAC_SHA256, secret.as_bytes());
     let tag = aws_lc_rs::hmac::sign(&key, signed.as_bytes());
-    format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()))
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(tag.as_ref()));
+    unlogged::secret(&token);
+    token
 }
 
 /// The stack's own secret.

@@ -44,7 +44,9 @@ impl Trouble {
         static STACK: OnceLock<Stack> = OnceLock::new();
         static TURN: Mutex<()> = Mutex::const_new(());
         let turn = TURN.lock().await;
-        let start = || Stack::own("deaths", &[("TURN_LEASE_MS", "2000")]);
+        let start = || {
+            Stack::own("deaths", &[("TURN_LEASE_MS", "2000"), ("OPENAI_API_KEY", "sk-e2e-a-providers-key")])
+        };
         Self::calm(STACK.get_or_init(start), turn).await
     }
 

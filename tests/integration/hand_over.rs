@@ -12,6 +12,7 @@ use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_service::replies::{administered, reply};
 use konstruct_service::turn::Disposition;
 use konstruct_service::turn::wish::HANDED_OVER;
+use konstruct_tests::app::in_trace;
 use konstruct_tests::builders::principal;
 use konstruct_tests::fakes::model::{Beat, Script, echo, fatal};
 use konstruct_tests::history::endings;
@@ -55,7 +56,7 @@ async fn the_tool_ends_the_answer_first_and_then_a_human_has_it_until_it_is_hand
     let place = administered(&on_behalf, &admin(&tenant), conversation).await.unwrap();
     let (reply_id, content) = (MessageId(id()), Content::parse("The code is 4711.").unwrap());
     for _ in 0..2 {
-        reply(&on_behalf, place, conversation, reply_id, &content).await.unwrap();
+        reply(&on_behalf, place, conversation, reply_id, &content, in_trace()).await.unwrap();
     }
     let replies: Vec<_> = client.numbered(&app).into_iter().filter(|f| f["by"] == "human").collect();
     assert_eq!(replies.len(), 1, "sent twice, said once");
@@ -126,7 +127,7 @@ async fn an_admin_sees_replies_in_and_takes_over_what_is_his_tenants_and_nobody_
         rows.iter().any(|row| row.conversation.id == conversation)
     };
     assert!(!read().await && !listed(true).await);
-    reply(&on_behalf, tenant.id, conversation, MessageId(id()), &content).await.unwrap();
+    reply(&on_behalf, tenant.id, conversation, MessageId(id()), &content, in_trace()).await.unwrap();
     assert!(read().await && listed(true).await && !listed(false).await, "a reply takes it over");
     let unknown = on_behalf.hand_over(other.id, conversation, true).await;
     assert!(unknown.is_err(), "another tenant's");
@@ -263,7 +264,13 @@ async fn a_reply_whose_function_died_is_brought_by_the_agent() {
     let client = session(&app, &tenant, conversation).await;
     app.on_behalf().hand_over(tenant.id, conversation, true).await.unwrap();
     let (reply_id, content) = (MessageId(id()), Content::parse("Here I am.").unwrap());
-    app.db.begin(tenant.id).await.unwrap().store_reply(conversation, reply_id, &content).await.unwrap();
+    app.db
+        .begin(tenant.id)
+        .await
+        .unwrap()
+        .store_reply(conversation, reply_id, &content, in_trace().id)
+        .await
+        .unwrap();
     let old = "UPDATE turns SET created_at = created_at - interval '2 minutes', ended_at = ended_at - interval '2 minutes'";
     app.root.execute(old, &[]).await.unwrap();
     assert_eq!(konstruct_service::janitor::rescue(&app.wake()).await.unwrap(), 1);

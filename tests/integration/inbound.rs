@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use konstruct_domain::{MessageId, TenantId};
-use konstruct_ports::{BoxFuture, ConnectionGateway, PostOutcome, QueueError, TaskQueue};
+use konstruct_ports::{BoxFuture, ConnectionGateway, NewRecord, PostOutcome, QueueError, TaskQueue};
 use konstruct_protocol::{Dialect, ErrorCode, TaskKind};
 use konstruct_redis::Key;
 use konstruct_service::connections::Writer;
@@ -54,7 +54,7 @@ impl ConnectionGateway for Witness {
 }
 
 impl TaskQueue for Witness {
-    fn send<'a>(&'a self, _: &'a str, _: &'a str, _: &'a str) -> BoxFuture<'a, Result<(), QueueError>> {
+    fn send<'a>(&'a self, _: NewRecord<'a>) -> BoxFuture<'a, Result<(), QueueError>> {
         Box::pin(async move {
             self.look("queued").await;
             Ok(())

@@ -23,7 +23,7 @@ use konstruct_postgres::steps::{
 use konstruct_postgres::turns::{AnswerToStore, Missable, ToStop, Work};
 use konstruct_postgres::usage::Usage;
 use konstruct_postgres::{DbError, PlatformPool, TenantPool, TenantTx};
-use konstruct_tests::app::NOW;
+use konstruct_tests::app::{NOW, in_trace};
 use konstruct_tests::services::services;
 use konstruct_tests::{TestApp, id};
 use serde_json::json;
@@ -131,7 +131,8 @@ async fn reads(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str,
 async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str, bool)> {
     let (c, m, u, work) = (t.conversation, t.message, t.user, t.work());
     let content = Content::parse("stolen").unwrap();
-    let new = NewMessage { id: MessageId(id()), conversation: c, user: u, content: &content };
+    let new =
+        NewMessage { id: MessageId(id()), conversation: c, user: u, content: &content, trace: in_trace().id };
     let request = json!({});
     let tool_step = ToolStep { number: 1, call_id: "a", request: &request, begins: ToolBegins::Running };
     let ruling =
@@ -160,7 +161,7 @@ async fn writes(t: &Theirs, tx: impl AsyncFn() -> TenantTx) -> Vec<(&'static str
         ("cancel_confirmations", tx().await.cancel_confirmations(c, "p").await.unwrap().is_empty()),
         (
             "store_reply",
-            tx().await.store_reply(c, MessageId(id()), &content).await.unwrap()
+            tx().await.store_reply(c, MessageId(id()), &content, in_trace().id).await.unwrap()
                 == ReplyStored::NoConversation,
         ),
         ("hand_over_told", tx().await.hand_over_told(c, Epoch(9), Seq(9)).await.is_ok()),
@@ -238,6 +239,7 @@ async fn stores_for_itself(app: &TestApp, t: &Theirs, tx: impl AsyncFn() -> Tena
         content: &content,
         metadata: &metadata,
         posts: None,
+        trace: in_trace().id,
     };
     let tx = tx().await;
     let ours = tx.tenant();
@@ -252,8 +254,11 @@ async fn stores_for_itself(app: &TestApp, t: &Theirs, tx: impl AsyncFn() -> Tena
 fn methods() -> BTreeSet<String> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../crates/postgres/src");
     let mut names = BTreeSet::new();
-    for file in std::fs::read_dir(folder).unwrap() {
-        let text = std::fs::read_to_string(file.unwrap().path()).unwrap();
+    // What is below a folder has a door of its own (admin).
+    let files =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).filter(|path| path.is_file());
+    for file in files {
+        let text = std::fs::read_to_string(file).unwrap();
         for method in text.split("    pub async fn ").skip(1) {
             let (name, rest) = method.split_once('(').unwrap();
             if rest.trim_start().starts_with("self") {

@@ -10,6 +10,7 @@
     reason = "what fails here fails a test"
 )]
 
+mod admin;
 mod admission;
 mod catalogue;
 mod confirmations;
@@ -30,6 +31,7 @@ mod migrations;
 mod summary;
 mod threads;
 mod tools;
+mod trace;
 mod turn;
 mod turn_crash;
 mod turn_failures;

@@ -12,7 +12,7 @@ use konstruct_service::Error;
 use konstruct_service::inbound::{Accepted, Arrival};
 use konstruct_service::threads::{Addressed, Outcome};
 use konstruct_service::turn::Disposition;
-use konstruct_tests::app::NOW;
+use konstruct_tests::app::{NOW, in_trace};
 use konstruct_tests::fakes::FakeChannel;
 use konstruct_tests::fakes::channel::Thread;
 use konstruct_tests::fakes::model::{Beat, Script, Signal, echo, fatal};
@@ -63,7 +63,7 @@ impl<'a> Room<'a> {
     }
 
     async fn receive(&self, message: &InboundMessage, addressed: Addressed) -> Result<Outcome, Error> {
-        self.app.inbound().receive(message.clone(), &self.arrival(), addressed).await
+        self.app.inbound().receive(message.clone(), &self.arrival(), addressed, in_trace()).await
     }
 
     async fn mention(&self, message: &InboundMessage) -> Outcome {
@@ -439,9 +439,16 @@ async fn a_humans_reply_reaches_the_thread_and_a_take_over_leaves_no_placeholder
     let (reply_id, content) = (MessageId(id()), Content::parse("A human here.").unwrap());
     let on_behalf = app.on_behalf();
     for _ in 0..2 {
-        konstruct_service::replies::reply(&on_behalf, room.tenant.id, room.thread, reply_id, &content)
-            .await
-            .unwrap();
+        konstruct_service::replies::reply(
+            &on_behalf,
+            room.tenant.id,
+            room.thread,
+            reply_id,
+            &content,
+            in_trace(),
+        )
+        .await
+        .unwrap();
     }
     room.work().await;
     room.work().await;

@@ -8,7 +8,7 @@ use konstruct_domain::{
     Channel, Content, ConversationId, Epoch, InboundMessage, MessageId, Sender, TenantId, UserId,
 };
 use konstruct_postgres::{PlatformPool, TenantPool};
-use konstruct_protocol::{Task, TaskKind};
+use konstruct_protocol::{Task, TaskKind, TraceParent};
 use konstruct_redis::Redis;
 use konstruct_secrets::{LocalKeys, Secrets};
 use konstruct_service::Connections;
@@ -222,7 +222,7 @@ impl TestApp {
 #[must_use]
 pub fn record() -> Record {
     let deadline = Instant::now() + Duration::from_secs(900);
-    Record { receipt_handle: "receipt".to_owned(), rescue: false, deadline }
+    Record { receipt_handle: "receipt".to_owned(), rescue: false, deadline, trace: in_trace().id }
 }
 
 /// A message as a channel hands it on.
@@ -251,7 +251,13 @@ pub fn received(
         reply_to: None,
         context: None,
     };
-    Normalised { message, author: Author::Member(user, None) }
+    Normalised { message, author: Author::Member(user, None), trace: in_trace() }
+}
+
+/// The trace that tests work in.
+#[must_use]
+pub fn in_trace() -> TraceParent {
+    TraceParent::parse("00-65d2ff2e718990494fd688f062bf1571-53995c3f42cd8ad8-00").unwrap()
 }
 
 /// The task of a message under the first epoch.

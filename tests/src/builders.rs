@@ -8,7 +8,7 @@ use konstruct_postgres::messages::{NewMessage, Stored, StoredMessage};
 use konstruct_protocol::Task;
 use uuid::Uuid;
 
-use crate::app::{TestApp, received, secrets, task};
+use crate::app::{TestApp, in_trace, received, secrets, task};
 
 /// A random id, of whatever type.
 #[must_use]
@@ -152,7 +152,7 @@ impl TestApp {
         text: &str,
     ) -> Stored {
         let content = Content::parse(text).unwrap();
-        let new = NewMessage { id: message, conversation, user, content: &content };
+        let new = NewMessage { id: message, conversation, user, content: &content, trace: in_trace().id };
         self.db.begin(tenant).await.unwrap().store_message(new).await.unwrap()
     }
 

@@ -2,6 +2,8 @@
 //! fails with every line that breaks the rule. Nothing is passed over because it is missing: what a rule needs
 //! and does not find is a failure too. No rule may look at what the product does; that is for the other tests.
 
+mod alarms;
+mod code;
 mod environment;
 mod files;
 mod functions;
@@ -9,5 +11,6 @@ mod graph;
 mod markdown;
 mod migrations;
 mod names;
+mod permissions;
 mod project;
 mod requirements;

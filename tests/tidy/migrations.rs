@@ -1,6 +1,7 @@
 //! How migrations are named and numbered. What they do to the schema is for the catalogue test.
 
-use crate::project::{Verdict, files, verdict};
+use crate::functions::TEMPLATE;
+use crate::project::{Verdict, file, files, verdict};
 
 #[test]
 fn every_migration_is_named_and_numbered_in_turn() -> Verdict {
@@ -19,6 +20,16 @@ fn every_migration_is_named_and_numbered_in_turn() -> Verdict {
         broken.push(format!("migrations: numbered {numbers:?}, which is not 1, 2, 3 … without a gap"));
     }
     verdict(&broken)
+}
+
+/// proves OPS-01: a deploy with a new migration runs it, because the custom resource has changed.
+#[test]
+fn the_template_names_the_newest_migration() -> Verdict {
+    let newest = files()?.into_iter().filter_map(|file| Some((number(&file.path)?, file.path))).max();
+    let name = newest.map(|(_, path)| path.replace("migrations/", "").replace(".sql", ""));
+    let wanted = format!("Schema: {}", name.unwrap_or_default());
+    let told = file(TEMPLATE)?.lines().any(|(_, line)| line.trim() == wanted);
+    verdict(&if told { Vec::new() } else { vec![format!("{TEMPLATE}: SchemaMigration has no `{wanted}`")] })
 }
 
 /// The number in a migration's name; `None` if it is not named like one.

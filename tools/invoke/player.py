@@ -23,17 +23,30 @@ class Binaries:
     def __init__(self, profile: str, build: bool) -> None:
         self.profile, self.build = profile, build
         target = Path(os.environ.get("CARGO_TARGET_DIR") or Path.home() / ".cache/konstruct/target")
-        self.folder = ROOT / "target/lambda" if profile == "package" else target / profile
+        self.folder = target / profile
 
     def path(self, function: str) -> Path:
-        if self.build and self.profile != "package":
-            # Cargo knows whether what is there is still what the source says.
-            subprocess.run(["cargo", "build", "--quiet", "--profile", self.profile, "--bin", function], cwd=ROOT, check=True)
-        path = self.folder / function / "bootstrap" if self.profile == "package" else self.folder / function
+        packaged = ROOT / "target/lambda" / function / "bootstrap"
+        if self.profile == "package" or (self.profile == "release" and self.build and is_current(packaged)):
+            path, how = packaged, "make package ARCH=x86_64"
+        else:
+            path, how = self.folder / function, f"cargo build --profile {self.profile}"
+            if self.build:
+                # Cargo knows whether what is there is still what the source says. The local ones share what they are
+                # made of with the stack's.
+                what = ["--workspace", "--bin", function] if self.profile == "local" else ["--package", function]
+                subprocess.run(["cargo", "build", "--quiet", "--profile", self.profile, *what], cwd=ROOT, check=True)
         if not path.exists():
-            how = "make package ARCH=x86_64" if self.profile == "package" else f"cargo build --profile {self.profile}"
             raise Failed(f"{path} is missing: {how}")
         return path
+
+
+def is_current(packaged: Path) -> bool:
+    """Whether a packaged binary runs here and no source is newer."""
+    if not packaged.exists() or packaged.read_bytes()[18:20] != Path(os.path.realpath("/proc/self/exe")).read_bytes()[18:20]:
+        return False
+    sources = [ROOT / "Cargo.lock", *(path for part in ("crates", "functions", "migrations") for path in (ROOT / part).rglob("*"))]
+    return packaged.stat().st_mtime > max(path.stat().st_mtime for path in sources if path.is_file())
 
 
 @dataclass

@@ -71,14 +71,20 @@ class Rie:
                    "--runtime-api-address", f"127.0.0.1:{runtime_api}", str(self.binary)]
         self.process = subprocess.Popen(command, cwd="/", env=self.variables, stdin=subprocess.DEVNULL,
                                         stdout=self.log, stderr=self.log)
+        # Both: it takes invocations before the function can reach it.
+        if self._listens(self.port) and self._listens(runtime_api):
+            return True
+        self.__exit__(None, None, None)
+        return False
+
+    def _listens(self, port: int) -> bool:
         until = time.monotonic() + START_S
-        while time.monotonic() < until and self.process.poll() is None:
+        while self.process and self.process.poll() is None and time.monotonic() < until:
             try:
-                socket.create_connection(("127.0.0.1", self.port), 1).close()
+                socket.create_connection(("127.0.0.1", port), 1).close()
                 return True
             except OSError:
                 time.sleep(0.005)
-        self.__exit__(None, None, None)
         return False
 
     def invoke(self, event: bytes) -> Answer:
@@ -96,10 +102,10 @@ class Rie:
         except ValueError:
             # A time-out, or a process that ended.
             return Answer(None, body.strip() or "no answer", self._said())
-        error = None
+        failure = None
         if isinstance(value, dict) and {"errorType", "errorMessage"} <= value.keys():
-            error = f"{value['errorType']}: {value['errorMessage'].strip()}"
-        return Answer(value, error, self._said())
+            failure = f"{value['errorType']}: {value['errorMessage'].strip()}"
+        return Answer(value, failure, self._said())
 
     def _said(self) -> str:
         """The function's own log, and the lines that Lambda would add."""

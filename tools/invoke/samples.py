@@ -72,10 +72,15 @@ def refreshed(event: dict[str, Any], variables: dict[str, str], answers: dict[st
 
 
 def frames(posts: list[tuple[str, str, str]]) -> list[str]:
-    """The types of the frames that were posted, in their order; `closed` for a connection that was."""
+    """The types of the frames that were posted, in their order, of an error with its code; `closed` for a connection that
+    was."""
     types: list[str] = []
-    for method, _, body in posts:
-        types.append("closed" if method == "DELETE" else str(json.loads(body).get("type")) if method == "POST" else method)
+    for method, where, body in posts:
+        if method == "POST":
+            frame = json.loads(body)
+            types.append(":".join(str(frame[part]) for part in ("type", "code") if part in frame))
+        else:
+            types.append("closed" if method == "DELETE" else f"{method} {where}")
     return types
 
 

@@ -13,6 +13,7 @@ import json
 import socket
 import subprocess
 import threading
+import urllib.error
 import urllib.parse
 import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -106,9 +107,7 @@ class Stage:
         return int(self.functions[function]["timeout_s"])
 
     def prepare(self, migrate: Callable[[dict[str, str]], None]) -> None:
-        """Makes sure of the queues and of the database with the story, as the files in the project have it."""
-        for queue in QUEUES.values():
-            self.sqs("CreateQueue", QueueName=queue, Attributes={"FifoQueue": "true"} if queue.endswith(".fifo") else {})
+        """Makes sure of the database with the story, as the files in the project have it."""
         files = [*sorted((ROOT / "migrations").glob("*.sql")), ROOT / "events/story.sql"]
         state = hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()
         known = self.sql(f"SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{TEMPLATE}'")
@@ -127,7 +126,12 @@ class Stage:
         for pattern in [f"{TENANT}:*", *(f"connection:{urllib.parse.quote(one)}" for one in CONNECTIONS)]:
             self.redis(f"EVAL \"for _,key in ipairs(redis.call('KEYS',ARGV[1])) do redis.call('DEL',key) end\" 0 {pattern}")
         for queue in QUEUES.values():
-            self.sqs("PurgeQueue", QueueUrl=self.queue_url(queue))
+            # Anew: an emptied queue would still know for 5 minutes what was sent to it.
+            try:
+                self.sqs("DeleteQueue", QueueUrl=self.queue_url(queue))
+            except urllib.error.HTTPError:
+                pass  # there was none
+            self.sqs("CreateQueue", QueueName=queue, Attributes={"FifoQueue": "true"} if queue.endswith(".fifo") else {})
         self.management.taken.clear()
 
     def posts(self) -> list[tuple[str, str, str]]:

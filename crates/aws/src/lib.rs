@@ -9,6 +9,7 @@ pub mod model_keys;
 pub mod queue;
 pub mod sdk;
 pub mod secrets_manager;
+pub mod trace_header;
 
 pub use data_keys::KmsKeys;
 pub use gateway::ManagementApi;
@@ -17,3 +18,4 @@ pub use model_keys::ModelKeys;
 pub use queue::SqsQueue;
 pub use sdk::{AwsCredentials, AwsRoots, Sdk, SdkConfig};
 pub use secrets_manager::{SecretError, SecretFields, SecretsManager};
+pub use trace_header::under_trace_header;

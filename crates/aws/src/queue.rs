@@ -5,11 +5,12 @@ use std::time::Duration;
 
 use aws_sdk_sqs::Client;
 use aws_sdk_sqs::config::timeout::TimeoutConfig;
-use aws_sdk_sqs::types::QueueAttributeName;
-use konstruct_ports::{BoxFuture, QueueError, TaskQueue};
+use aws_sdk_sqs::types::{MessageAttributeValue, QueueAttributeName};
+use konstruct_ports::{BoxFuture, NewRecord, QueueError, TaskQueue};
 
 use crate::failure::words;
 use crate::sdk::Sdk;
+use crate::trace_header::handed_on;
 
 /// SQS delays a message by 15 minutes at most (contracts.md 2.3).
 const DELAY_MAX: i32 = 900;
@@ -38,7 +39,7 @@ impl SqsQueue {
     /// If SQS has not taken it after three attempts of 2 s.
     pub async fn send_delayed(&self, body: &str, seconds: i32) -> Result<(), QueueError> {
         let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(body));
-        let sent = send.delay_seconds(seconds.clamp(0, DELAY_MAX)).send().await;
+        let sent = handed_on(send.delay_seconds(seconds.clamp(0, DELAY_MAX))).send().await;
         sent.map(drop).map_err(|error| QueueError(format!("send: {}", words(&error))))
     }
 
@@ -55,9 +56,17 @@ impl SqsQueue {
         asked.map(drop).map_err(|error| QueueError(format!("check: {}", words(&error))))
     }
 
-    async fn send_fifo(&self, body: &str, group_id: &str, deduplication_id: &str) -> Result<(), QueueError> {
-        let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(body));
-        let sent = send.message_group_id(group_id).message_deduplication_id(deduplication_id).send().await;
+    async fn send_fifo(&self, record: NewRecord<'_>) -> Result<(), QueueError> {
+        let send = self.client.send_message().queue_url(&self.queue_url).message_body(legal(record.body));
+        let send = send.message_group_id(record.group_id).message_deduplication_id(record.deduplication_id);
+        let traceparent = record.traceparent.and_then(|place| {
+            MessageAttributeValue::builder().data_type("String").string_value(place).build().ok()
+        });
+        let send = match traceparent {
+            Some(place) => send.message_attributes("traceparent", place),
+            None => send,
+        };
+        let sent = handed_on(send).send().await;
         sent.map(drop).map_err(|error| QueueError(format!("send: {}", words(&error))))
     }
 
@@ -71,13 +80,8 @@ impl SqsQueue {
 }
 
 impl TaskQueue for SqsQueue {
-    fn send<'a>(
-        &'a self,
-        body: &'a str,
-        group_id: &'a str,
-        deduplication_id: &'a str,
-    ) -> BoxFuture<'a, Result<(), QueueError>> {
-        Box::pin(self.send_fifo(body, group_id, deduplication_id))
+    fn send<'a>(&'a self, record: NewRecord<'a>) -> BoxFuture<'a, Result<(), QueueError>> {
+        Box::pin(self.send_fifo(record))
     }
 
     fn set_visibility<'a>(

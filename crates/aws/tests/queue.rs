@@ -16,8 +16,8 @@ mod stage;
 
 use std::time::Duration;
 
-use konstruct_aws::SqsQueue;
-use konstruct_ports::TaskQueue;
+use konstruct_aws::{SqsQueue, under_trace_header};
+use konstruct_ports::{NewRecord, TaskQueue};
 use tokio::time::Instant;
 
 use crate::server::{Connection, Server};
@@ -27,6 +27,10 @@ const URL: &str = "https://sqs.eu-central-1.amazonaws.com/000000000000/turns.fif
 
 fn queue(server: &Server) -> SqsQueue {
     SqsQueue::new(&sdk(), URL, Some(&server.url("")))
+}
+
+fn record(body: &str) -> NewRecord<'_> {
+    NewRecord { body, group_id: "group", deduplication_id: "once", traceparent: None }
 }
 
 fn answer(status: &str, body: &str) -> String {
@@ -47,7 +51,7 @@ fn failed(status: &str, kind: &str) -> String {
 #[tokio::test]
 async fn a_task_is_sent_with_its_group_and_its_deduplication_id() {
     let server = answering([sent()]);
-    queue(&server).send("{\"a\":\"x\u{ffff}\"}", "group", "once").await.unwrap();
+    queue(&server).send(record("{\"a\":\"x\u{ffff}\"}")).await.unwrap();
     let request = server.noted().remove(0);
     assert!(request.starts_with("POST / HTTP/1.1\r\n"));
     assert!(request.contains("x-amz-target: AmazonSQS.SendMessage\r\n"));
@@ -61,6 +65,39 @@ async fn a_task_is_sent_with_its_group_and_its_deduplication_id() {
         assert!(request.contains(&field), "{field} in {request}");
     }
     assert!(!request.contains("DelaySeconds"));
+    assert!(!request.contains("AWSTraceHeader") && !request.contains("traceparent"));
+}
+
+/// proves OPS-04
+#[tokio::test]
+async fn a_records_trace_is_an_attribute_of_it() {
+    let server = answering([sent()]);
+    let place = "00-65d2ff2e718990494fd688f062bf1571-53995c3f42cd8ad8-01";
+    queue(&server).send(NewRecord { traceparent: Some(place), ..record("{}") }).await.unwrap();
+    let request = server.noted().remove(0);
+    assert!(request.contains("\"MessageAttributes\":{\"traceparent\":{"), "{request}");
+    assert!(
+        request.contains(&format!("\"StringValue\":\"{place}\""))
+            && request.contains("\"MessageBody\":\"{}\"")
+    );
+}
+
+/// proves OPS-04
+#[tokio::test]
+async fn a_message_carries_the_trace_header_of_the_invocation_that_sends_it() {
+    let server = answering([sent()]);
+    let queue = queue(&server);
+    let header = "Root=1-65d2ff2e-718990494fd688f062bf1571;Parent=53995c3f42cd8ad8;Sampled=1;Lineage=1:a:0";
+    under_trace_header(Some(header.to_owned()), queue.send(record("{}"))).await.unwrap();
+    under_trace_header(Some(header.to_owned()), queue.send_delayed("{}", 10)).await.unwrap();
+    under_trace_header(None, queue.send(record("{}"))).await.unwrap();
+    under_trace_header(Some("no\nheader".to_owned()), queue.send(record("{}"))).await.unwrap();
+    let carries = |request: &String| {
+        let at = request.find("\"MessageSystemAttributes\":{\"AWSTraceHeader\":{");
+        at.is_some_and(|_| request.contains(&format!("\"StringValue\":\"{header}\"")))
+    };
+    let carried: Vec<bool> = server.noted().iter().map(carries).collect();
+    assert_eq!(carried, [true, true, false, false]);
 }
 
 #[tokio::test]
@@ -96,7 +133,7 @@ async fn a_send_is_repeated_under_the_same_deduplication_id() {
     for trouble in [failed("500 X", "InternalFailure"), failed("503 X", "ServiceUnavailable"), String::new()]
     {
         let server = answering([trouble.clone(), trouble, sent()]);
-        queue(&server).send("{}", "group", "once").await.unwrap();
+        queue(&server).send(record("{}")).await.unwrap();
         let noted = server.noted();
         assert_eq!(noted.len(), 3);
         assert!(noted.iter().all(|request| request.contains("\"MessageDeduplicationId\":\"once\"")));
@@ -106,7 +143,7 @@ async fn a_send_is_repeated_under_the_same_deduplication_id() {
 #[tokio::test]
 async fn after_three_attempts_it_is_an_error_that_names_no_content() {
     let server = answering([failed("500 X", "InternalFailure")]);
-    let error = queue(&server).send("{\"secret\":1}", "group", "once").await.unwrap_err();
+    let error = queue(&server).send(record("{\"secret\":1}")).await.unwrap_err();
     assert_eq!(error.to_string(), "queue: send: refused: 500 InternalFailure");
     assert_eq!(server.noted().len(), 3);
 }
@@ -114,7 +151,7 @@ async fn after_three_attempts_it_is_an_error_that_names_no_content() {
 #[tokio::test]
 async fn a_refusal_is_not_repeated() {
     let server = answering([failed("400 X", "QueueDoesNotExist")]);
-    let error = queue(&server).send("{}", "group", "once").await.unwrap_err();
+    let error = queue(&server).send(record("{}")).await.unwrap_err();
     assert_eq!(error.to_string(), "queue: send: refused: 400 QueueDoesNotExist");
     assert_eq!(server.noted().len(), 1);
 }
@@ -122,7 +159,7 @@ async fn a_refusal_is_not_repeated() {
 #[tokio::test]
 async fn a_server_that_is_not_there_is_an_error() {
     let queue = SqsQueue::new(&sdk(), URL, Some("http://127.0.0.1:1"));
-    let error = queue.send("{}", "group", "once").await.unwrap_err();
+    let error = queue.send(record("{}")).await.unwrap_err();
     assert_eq!(error.to_string(), "queue: send: connection failed");
 }
 
@@ -134,7 +171,7 @@ async fn a_silent_server_is_given_up_after_three_times_two_seconds() {
         }
     });
     let queue = queue(&server);
-    let sending = queue.send("{}", "group", "once");
+    let sending = queue.send(record("{}"));
     tokio::pin!(sending);
     while server.noted().is_empty() {
         let _ = tokio::time::timeout(Duration::from_millis(5), &mut sending).await;
@@ -155,7 +192,7 @@ async fn a_connection_that_died_while_the_process_was_frozen_costs_nothing() {
     });
     let queue = queue(&server);
     for _ in 0..10 {
-        queue.send("{}", "group", "once").await.unwrap();
+        queue.send(record("{}")).await.unwrap();
         std::thread::sleep(Duration::from_millis(10));
     }
     assert_eq!(server.noted().len(), 10);

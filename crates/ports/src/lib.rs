@@ -25,7 +25,7 @@ pub use language_model::{
     StopReason, TokenUsage, ToolCall,
 };
 pub use platform_keys::{KeyAway, PlatformKeys};
-pub use queue::{QueueError, TaskQueue};
+pub use queue::{NewRecord, QueueError, TaskQueue};
 pub use secrets::{DataKey, DataKeys, KeyError, SealedDataKey, SecretContext};
 pub use tools::{ToolError, ToolHost, ToolOutput, ToolServer, ToolSpec};
 

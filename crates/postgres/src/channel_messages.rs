@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use konstruct_domain::tenant::Tenant;
-use konstruct_domain::{Channel, Content, ConversationId, MessageId};
+use konstruct_domain::{Channel, Content, ConversationId, MessageId, TraceId};
 use serde_json::Value;
 
 use crate::error::DbError;
@@ -39,10 +39,12 @@ pub struct NewChannelMessage<'a> {
     pub metadata: &'a BTreeMap<String, String>,
     /// The placeholder, as the channel's journal has it; JSON.
     pub posts: Option<&'a str>,
+    /// The trace it is accepted in.
+    pub trace: TraceId,
 }
 
 impl TenantTx {
-    /// What admitting a channel's message takes; `None`: no such tenant.
+    /// What admitting a channel's message takes; `None`: no such tenant, or a disabled one.
     ///
     /// # Errors
     /// [`DbError`].
@@ -52,7 +54,7 @@ impl TenantTx {
     ) -> Result<Option<ThreadAdmission>, DbError> {
         const SQL: &str = "
             SELECT t.messages_per_minute, coalesce(c.status = 'human', false) AS human
-            FROM tenants t LEFT JOIN web_conversations c ON c.id = $1";
+            FROM tenants t LEFT JOIN web_conversations c ON c.id = $1 WHERE t.is_active";
         let id = self.tenant;
         let rows = self.query(SQL, &[&conversation.0]).await?;
         let Some(row) = rows.first() else { return Ok(None) };
@@ -89,12 +91,12 @@ impl TenantTx {
                 ON CONFLICT DO NOTHING RETURNING id
             )
             INSERT INTO turns (tenant_id, id, conversation_id, position, epoch, state, ended_at, delivered_at,
-                channel_metadata, channel_posts)
+                channel_metadata, channel_posts, trace_id)
             SELECT n.tenant_id, $3::uuid, n.id, n.last_position, n.epoch, CASE WHEN n.human THEN 'ended' ELSE 'open' END,
-                CASE WHEN n.human THEN now() END, CASE WHEN n.human THEN now() END, $5::jsonb, $6::jsonb
+                CASE WHEN n.human THEN now() END, CASE WHEN n.human THEN now() END, $5::jsonb, $6::jsonb, $7::uuid
             FROM numbered n, stored
             ON CONFLICT DO NOTHING RETURNING id";
-        const LOOK: &str = "SELECT conversation_id, epoch, state FROM turns WHERE id = $1";
+        const LOOK: &str = "SELECT conversation_id, epoch, state, trace_id FROM turns WHERE id = $1";
         let (conversation, channel, id) = (message.conversation.0, message.channel.as_str(), message.id.0);
         let metadata = serde_json::to_value(message.metadata).unwrap_or_default();
         let posts = json(message.posts.unwrap_or("{}"))?;
@@ -102,7 +104,18 @@ impl TenantTx {
             .run([
                 (OPEN, &[&conversation, &channel, &message.session_id]),
                 (LOCK, &[&conversation, &channel]),
-                (STORE, &[&conversation, &channel, &id, &message.content.as_str(), &metadata, &posts]),
+                (
+                    STORE,
+                    &[
+                        &conversation,
+                        &channel,
+                        &id,
+                        &message.content.as_str(),
+                        &metadata,
+                        &posts,
+                        &message.trace.uuid(),
+                    ],
+                ),
                 (LOOK, &[&id]),
             ])
             .await?;

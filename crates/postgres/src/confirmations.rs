@@ -1,7 +1,7 @@
 //! Calls that wait for a yes (AGNT-05): one UPDATE decides, and the same transaction opens the turn again. Who asks is
 //! checked here, against the person the call was bound to.
 
-use konstruct_domain::{ConversationId, Epoch, MessageId};
+use konstruct_domain::{ConversationId, Epoch, MessageId, TraceId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -34,6 +34,8 @@ pub struct Decided {
     pub epoch: Epoch,
     /// The call.
     pub call_id: String,
+    /// The trace its message was accepted in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 /// Decides and opens the turn again, under the conversation's lock.
@@ -66,7 +68,7 @@ impl TenantTx {
             ), opened AS (
                 UPDATE turns t SET state = 'open' FROM decided WHERE t.id = decided.turn_id AND t.state = 'waiting'
             )
-            SELECT d.turn_id, d.call_id, t.epoch, d.again FROM (
+            SELECT d.turn_id, d.call_id, t.epoch, t.trace_id, d.again FROM (
                 SELECT turn_id, call_id, false AS again FROM decided
                 UNION ALL SELECT turn_id, call_id, true FROM before) d
             JOIN turns t ON t.id = d.turn_id";
@@ -99,7 +101,7 @@ impl TenantTx {
             ), opened AS (
                 UPDATE turns t SET state = 'open' FROM decided WHERE t.id = decided.turn_id AND t.state = 'waiting'
             )
-            SELECT d.turn_id, d.call_id, t.epoch FROM decided d JOIN turns t ON t.id = d.turn_id";
+            SELECT d.turn_id, d.call_id, t.epoch, t.trace_id FROM decided d JOIN turns t ON t.id = d.turn_id";
         let [_, decided] = self.run([(LOCK, &[&conversation.0]), (EXPIRE, &[&conversation.0])]).await?;
         decided.iter().map(decided_row).collect()
     }
@@ -124,7 +126,7 @@ impl TenantTx {
             ), opened AS (
                 UPDATE turns t SET state = 'open' FROM decided WHERE t.id = decided.turn_id
             )
-            SELECT d.turn_id, d.call_id, t.epoch FROM decided d JOIN turns t ON t.id = d.turn_id";
+            SELECT d.turn_id, d.call_id, t.epoch, t.trace_id FROM decided d JOIN turns t ON t.id = d.turn_id";
         let [_, decided] =
             self.run([(LOCK, &[&conversation.0]), (CANCEL, &[&conversation.0, &person])]).await?;
         decided.iter().map(decided_row).collect()
@@ -136,5 +138,6 @@ fn decided_row(row: &Row) -> Result<Decided, DbError> {
         turn: MessageId(get(row, "turn_id")?),
         epoch: Epoch(get(row, "epoch")?),
         call_id: get(row, "call_id")?,
+        trace: crate::turns::trace(row)?,
     })
 }

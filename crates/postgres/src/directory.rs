@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use konstruct_domain::{Channel, ConversationId, Epoch, MessageId, TenantId};
+use konstruct_domain::{Channel, ConversationId, Epoch, MessageId, TenantId, TraceId};
 use tokio_postgres::types::Type;
 use uuid::Uuid;
 
@@ -22,6 +22,8 @@ pub struct DueTurn {
     pub message_id: MessageId,
     /// The turn's epoch.
     pub epoch: Epoch,
+    /// The trace its message was accepted in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 /// A call that nobody decided in time.
@@ -76,7 +78,7 @@ impl TenantPool {
     /// # Errors
     /// [`DbError`].
     pub async fn due_turns(&self, age: Duration, most: i32) -> Result<Vec<DueTurn>, DbError> {
-        const SQL: &str = "SELECT tenant_id, conversation_id, message_id, epoch
+        const SQL: &str = "SELECT tenant_id, conversation_id, message_id, epoch, trace_id
             FROM directory.due_turns(make_interval(secs => $1), $2)";
         let client = self.raw().await?;
         let rows =
@@ -88,6 +90,7 @@ impl TenantPool {
                     conversation_id: ConversationId(get(row, "conversation_id")?),
                     message_id: MessageId(get(row, "message_id")?),
                     epoch: Epoch(get(row, "epoch")?),
+                    trace: crate::turns::trace(row)?,
                 })
             })
             .collect()

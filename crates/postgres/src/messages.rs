@@ -1,7 +1,7 @@
 //! Messages: storing a person's, reading the history, and what a prompt needs of it. Nothing is queued here.
 
 use konstruct_domain::access::Membership;
-use konstruct_domain::{Content, ConversationId, Epoch, MessageId, UserId};
+use konstruct_domain::{Content, ConversationId, Epoch, MessageId, TraceId, UserId};
 use time::OffsetDateTime;
 use tokio_postgres::Row;
 use uuid::Uuid;
@@ -11,6 +11,7 @@ use crate::error::DbError;
 use crate::members::tenant_role;
 use crate::row::{closed, get};
 use crate::tenant_tx::TenantTx;
+use crate::turns::trace;
 
 /// A message of a person, to be stored.
 #[derive(Debug, Clone, Copy)]
@@ -23,6 +24,8 @@ pub struct NewMessage<'a> {
     pub user: UserId,
     /// What.
     pub content: &'a Content,
+    /// The trace it is accepted in.
+    pub trace: TraceId,
 }
 
 /// What came of storing a message.
@@ -49,6 +52,8 @@ pub struct StoredMessage {
     pub epoch: Epoch,
     /// Its turn has ended: nothing is to be queued.
     pub ended: bool,
+    /// The trace its first copy was accepted in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 /// A message of the history.
@@ -121,18 +126,18 @@ impl TenantTx {
                 SELECT tenant_id, $3::uuid, id, last_position, 'user', $4::text FROM numbered
                 ON CONFLICT DO NOTHING RETURNING id
             )
-            INSERT INTO turns (tenant_id, id, conversation_id, position, epoch, state, ended_at, delivered_at)
+            INSERT INTO turns (tenant_id, id, conversation_id, position, epoch, state, ended_at, delivered_at, trace_id)
             SELECT n.tenant_id, $3::uuid, n.id, n.last_position, n.epoch, CASE WHEN n.human THEN 'ended' ELSE 'open' END,
-                CASE WHEN n.human THEN now() END, CASE WHEN n.human THEN now() END
+                CASE WHEN n.human THEN now() END, CASE WHEN n.human THEN now() END, $5::uuid
             FROM numbered n, stored
             ON CONFLICT DO NOTHING RETURNING id";
-        const LOOK: &str = "SELECT conversation_id, epoch, state FROM turns WHERE id = $1";
+        const LOOK: &str = "SELECT conversation_id, epoch, state, trace_id FROM turns WHERE id = $1";
         let (conversation, id, user) = (message.conversation.0, message.id.0, message.user);
         let [members, locked, stored, turns] = self
             .run([
                 (MEMBER, &[&user.0]),
                 (LOCK, &[&conversation]),
-                (STORE, &[&conversation, &user.0, &id, &message.content.as_str()]),
+                (STORE, &[&conversation, &user.0, &id, &message.content.as_str(), &message.trace.uuid()]),
                 (LOOK, &[&id]),
             ])
             .await?;
@@ -211,6 +216,7 @@ pub(crate) fn stored_as(turn: Option<&Row>, conversation: Uuid, duplicate: bool)
                 duplicate,
                 epoch: Epoch(get(turn, "epoch")?),
                 ended: get::<&str>(turn, "state")? == "ended",
+                trace: trace(turn)?,
             }))
         }
         _ => Ok(Stored::IdTaken),

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use konstruct_domain::{Channel, Content, ConversationId, Epoch, Generation, MessageId, Seq};
+use konstruct_domain::{Channel, Content, ConversationId, Epoch, Generation, MessageId, Seq, TraceId};
 use uuid::Uuid;
 
 use crate::error::DbError;
@@ -39,6 +39,8 @@ pub struct StoredReply {
     pub generation: Option<Generation>,
     /// The highest `seq` that Postgres knows.
     pub last_seq: Seq,
+    /// The trace it was first taken in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 impl TenantTx {
@@ -51,6 +53,7 @@ impl TenantTx {
         conversation: ConversationId,
         id: MessageId,
         content: &Content,
+        trace: TraceId,
     ) -> Result<ReplyStored, DbError> {
         const LOCK: &str = "
             SELECT channel, epoch, log_generation, last_seq FROM web_conversations
@@ -69,15 +72,16 @@ impl TenantTx {
                 SELECT tenant_id, $2::uuid, id, last_position, 'assistant', $3::text, 'human' FROM numbered
                 ON CONFLICT DO NOTHING RETURNING id
             )
-            INSERT INTO turns (tenant_id, id, conversation_id, position, epoch, state, ended_at, channel_metadata)
-            SELECT n.tenant_id, $2::uuid, n.id, n.last_position, n.epoch, 'ended', now(),
+            INSERT INTO turns
+                (tenant_id, id, conversation_id, position, epoch, state, ended_at, trace_id, channel_metadata)
+            SELECT n.tenant_id, $2::uuid, n.id, n.last_position, n.epoch, 'ended', now(), $4::uuid,
                 coalesce((SELECT t.channel_metadata FROM turns t
                           WHERE t.conversation_id = n.id AND t.channel_metadata <> '{}'
                           ORDER BY t.position DESC LIMIT 1), '{}')
             FROM numbered n, stored
             ON CONFLICT DO NOTHING RETURNING id";
         const LOOK: &str = "
-            SELECT t.conversation_id, t.epoch, t.delivered_at IS NULL AS due, t.channel_metadata,
+            SELECT t.conversation_id, t.epoch, t.delivered_at IS NULL AS due, t.channel_metadata, t.trace_id,
                 coalesce(m.by = 'human', false) AS by_human
             FROM turns t LEFT JOIN web_conversation_messages m ON m.id = t.id WHERE t.id = $1";
         const TAKEN: &str = "SELECT 1 FROM web_conversation_messages WHERE id = $1";
@@ -85,7 +89,7 @@ impl TenantTx {
             .run([
                 (LOCK, &[&conversation.0]),
                 (TAKEN, &[&id.0]),
-                (STORE, &[&conversation.0, &id.0, &content.as_str()]),
+                (STORE, &[&conversation.0, &id.0, &content.as_str(), &trace.uuid()]),
                 (LOOK, &[&id.0]),
             ])
             .await?;
@@ -104,6 +108,7 @@ impl TenantTx {
             epoch: Epoch(get(turn, "epoch")?),
             generation: get::<Option<i64>>(row, "log_generation")?.map(Generation),
             last_seq: Seq(get(row, "last_seq")?),
+            trace: crate::turns::trace(turn)?,
         }))
     }
 }

@@ -1,7 +1,7 @@
 //! Ending turns of an older epoch on the agent's behalf (delivery.md section 5), and deleting what was said.
 //! Frames are not written here.
 
-use konstruct_domain::{ConversationId, Epoch, MessageId};
+use konstruct_domain::{ConversationId, Epoch, MessageId, TraceId};
 use tokio_postgres::Row;
 use uuid::Uuid;
 
@@ -19,11 +19,13 @@ pub struct LeftTurn {
     pub answer_id: Option<MessageId>,
     /// How it ended, if it did.
     pub ended: Option<Ended>,
+    /// The trace it was accepted in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 /// Turns of an older epoch than the conversation's; a human's reply is nobody's to end.
 pub(crate) const LEFT: &str = "
-    SELECT t.id, t.answer_id, t.state, q.error, q.content AS question, q.by, w.id AS stored_id, w.content AS answer,
+    SELECT t.id, t.answer_id, t.state, t.trace_id, q.error, q.content AS question, q.by, w.id AS stored_id, w.content AS answer,
         w.stopped
     FROM turns t
     JOIN web_conversations c ON c.id = t.conversation_id
@@ -145,5 +147,6 @@ pub(crate) fn left_turn(row: &Row) -> Result<LeftTurn, DbError> {
         id: MessageId(get(row, "id")?),
         answer_id: get::<Option<Uuid>>(row, "answer_id")?.map(MessageId),
         ended: if get::<&str>(row, "state")? == "ended" { Some(crate::turns::ended(row)?) } else { None },
+        trace: crate::turns::trace(row)?,
     })
 }

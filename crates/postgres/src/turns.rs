@@ -4,7 +4,8 @@
 use std::collections::BTreeMap;
 
 use konstruct_domain::{
-    Agent, AgentId, Channel, Content, ConversationId, Epoch, MessageId, Position, Seq, TenantId, UserId,
+    Agent, AgentId, Channel, Content, ConversationId, Epoch, MessageId, Position, Seq, TenantId, TraceId,
+    UserId,
 };
 use serde_json::Value;
 use tokio_postgres::Row;
@@ -48,6 +49,8 @@ pub struct TurnRow {
     pub channel_metadata: BTreeMap<String, String>,
     /// What the answer has posted on that channel, JSON; `None`: nothing.
     pub channel_posts: Option<String>,
+    /// The trace it was accepted in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 /// How a turn ended.
@@ -84,13 +87,13 @@ pub struct Work {
 
 pub(crate) const NEXT_TURN: &str = "
     SELECT t.id, t.conversation_id, t.position, t.epoch, t.state, t.answer_id, t.failures, t.attempts, t.in_progress,
-        t.channel_metadata, t.channel_posts, c.channel,
+        t.channel_metadata, t.channel_posts, t.trace_id, c.channel,
         q.content AS question, q.error, q.by, w.id AS stored_id, w.content AS answer, w.stopped,
         (SELECT p.id FROM web_conversation_messages p
          WHERE p.conversation_id = $1 AND p.role = 'user' AND p.position < t.position
          ORDER BY p.position DESC LIMIT 1) AS previous,
         a.tenant_id AS agent_tenant_id, a.id AS agent_id, a.name, a.role, a.persona, a.instructions, a.language,
-        a.model, a.is_active
+        a.model, a.is_active AND EXISTS (SELECT 1 FROM tenants WHERE is_active) AS is_active
     FROM turns t
     JOIN web_conversations c ON c.id = t.conversation_id
     JOIN agents a ON a.id = c.agent_id
@@ -429,7 +432,12 @@ pub(crate) fn turn_row(row: &Row) -> Result<TurnRow, DbError> {
         channel_posts: Some(get::<Value>(row, "channel_posts")?)
             .filter(|posts| posts.as_object().is_some_and(|posts| !posts.is_empty()))
             .map(|posts| posts.to_string()),
+        trace: trace(row)?,
     })
+}
+
+pub(crate) fn trace(row: &Row) -> Result<Option<TraceId>, DbError> {
+    Ok(get::<Option<Uuid>>(row, "trace_id")?.and_then(TraceId::new))
 }
 
 pub(crate) fn metadata(row: &Row) -> Result<BTreeMap<String, String>, DbError> {

@@ -9,6 +9,7 @@ pub mod frame;
 pub mod request;
 pub mod rest;
 pub mod task;
+pub mod trace;
 
 pub use error::ErrorCode;
 pub use event::Event;
@@ -16,3 +17,4 @@ pub use fields::{BadJson, FieldError, Fields};
 pub use frame::{Dialect, Envelope, FRAME_BYTES_MAX, ServerFrame, Viewer};
 pub use request::{Auth, ClientFrame, ClientMessage, FrameError};
 pub use task::{Task, TaskKind};
+pub use trace::TraceParent;

@@ -18,6 +18,7 @@ use crate::parts;
 use crate::problem::ProblemAnswer;
 use crate::rest::{BASE, Caller, PathId, Verifies, fields, json_body, patiently, serve};
 use crate::start::{StartError, start};
+use crate::telemetry;
 
 pub(crate) struct HandOver {
     operator: Operator,
@@ -73,6 +74,7 @@ pub(crate) async fn hand_over(
     let status: Holder = body.required("status", "human or ai").map_err(ProblemAnswer::field)?;
     let on_behalf = state.operator.on_behalf();
     let tenant = patiently(|| replies::administered(&on_behalf, &caller, id)).await?;
+    telemetry::about(Some(tenant), Some(id));
     on_behalf.hand_over(tenant, id, status == Holder::Human).await?;
     Ok(Json(Escalation { status }))
 }

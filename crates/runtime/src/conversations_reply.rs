@@ -18,9 +18,10 @@ use crate::auth::Verifier;
 use crate::operator::Operator;
 use crate::parts;
 use crate::problem::ProblemAnswer;
-use crate::rest::{BASE, Caller, PathId, Verifies, fields, json_body, patiently, serve};
+use crate::rest::{BASE, Caller, PathId, Traced, Verifies, fields, json_body, patiently, serve};
 use crate::start::{StartError, start};
 use crate::system::SystemIds;
+use crate::telemetry;
 
 pub(crate) struct Reply {
     operator: Operator,
@@ -69,6 +70,7 @@ pub(crate) async fn reply(
     State(state): State<Arc<Reply>>,
     Caller(caller): Caller,
     PathId(conversation_id): PathId<ConversationId>,
+    Traced(trace): Traced,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<ReplySent>), ProblemAnswer> {
     let body = json_body(request).await?;
@@ -77,7 +79,8 @@ pub(crate) async fn reply(
     let content = content(&body, &["content"]).map_err(ProblemAnswer::field)?;
     let on_behalf = state.operator.on_behalf();
     let tenant = patiently(|| replies::administered(&on_behalf, &caller, conversation_id)).await?;
+    telemetry::about(Some(tenant), Some(conversation_id));
     let id = chosen.unwrap_or(MessageId(SystemIds.new_id()));
-    replies::reply(&on_behalf, tenant, conversation_id, id, &content).await?;
+    replies::reply(&on_behalf, tenant, conversation_id, id, &content, trace).await?;
     Ok((StatusCode::ACCEPTED, Json(ReplySent { id, conversation_id })))
 }

@@ -20,6 +20,7 @@ use crate::problem::ProblemAnswer;
 use crate::rest::{BASE, Caller, PathId, Verifies, patiently, serve};
 use crate::start::{StartError, start};
 use crate::system::{SystemClock, SystemIds};
+use crate::telemetry;
 
 pub(crate) struct Reset {
     db: TenantPool,
@@ -68,6 +69,7 @@ pub(crate) async fn reset(
     PathId(id): PathId<ConversationId>,
 ) -> Result<StatusCode, ProblemAnswer> {
     let row = patiently(|| conversations::find(&state.db, &caller, id, Access::Write)).await?;
+    telemetry::about(Some(row.conversation.tenant_id), Some(id));
     let on_behalf = OnBehalf {
         db: state.db.clone(),
         connections: state.connections.clone(),

@@ -11,6 +11,7 @@ use konstruct_service::{Connections, Error};
 use crate::auth::LEEWAY_SECONDS;
 use crate::respond;
 use crate::system::SystemClock;
+use crate::telemetry;
 use crate::websocket::WebSocketEvent;
 
 /// A connection that Redis does not know may be this old before it counts as lost, milliseconds.
@@ -35,6 +36,7 @@ pub(crate) struct Taken<'a> {
 /// Takes a frame in: parses it, finds its sender, and refuses what is no frame or comes too early or too late.
 pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketEvent) -> Option<Taken<'a>> {
     let id = event.request_context.connection_id.as_str();
+    telemetry::about_connection(id);
     let patience = Patience::of(WEBSOCKET);
     let found = patience.retry(|| connections.find(id)).await;
     let connection = match found {
@@ -54,6 +56,9 @@ pub(crate) async fn take<'a>(connections: &'a Connections, event: &'a WebSocketE
         return None;
     }
     let sender = Sender { connections, id, connection };
+    if let Some(identity) = sender.identity() {
+        telemetry::about(Some(identity.tenant_id), Some(identity.conversation_id));
+    }
     let parsed = ClientFrame::parse(&event.text());
     match parsed {
         Err(error) if matches!(error.code, ErrorCode::InvalidJson | ErrorCode::UnknownType) => {
@@ -106,6 +111,9 @@ impl Sender<'_> {
 
     /// Sends a frame back.
     pub(crate) async fn send(&self, frame: &ServerFrame) -> bool {
+        if let ServerFrame::Error { code, .. } = frame {
+            telemetry::refused(*code);
+        }
         let viewer = self.connection.as_ref().and_then(Connection::viewer);
         self.connections.send(self.id, viewer.as_ref(), frame).await
     }

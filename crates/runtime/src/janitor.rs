@@ -6,14 +6,14 @@ use std::sync::Arc;
 
 use konstruct_service::wake::Wake;
 use konstruct_service::{Connections, Error, janitor};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use serde::Deserialize;
 use serde_json::Value;
 
 use crate::batch::BatchResponse;
-use crate::parts;
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
+use crate::{parts, telemetry};
 
 struct Janitor {
     wake: Wake,
@@ -46,7 +46,7 @@ async fn run() -> Result<(), StartError> {
         let janitor = Arc::clone(&janitor);
         async move { janitor.handle(&event.payload).await }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 impl Janitor {
@@ -77,7 +77,12 @@ impl Janitor {
     async fn deadline(&self, connection_id: &str) -> Result<(), Error> {
         match self.connections.find(connection_id).await? {
             Some(connection) if connection.identity.is_some() => Ok(()),
-            _ => self.connections.close(connection_id).await,
+            found => {
+                if found.is_some() {
+                    tracing::info!(connection_id, "a connection did not authenticate in time");
+                }
+                self.connections.close(connection_id).await
+            }
         }
     }
 }

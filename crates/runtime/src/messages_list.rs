@@ -19,6 +19,7 @@ use crate::parts;
 use crate::problem::ProblemAnswer;
 use crate::rest::{BASE, Caller, PathId, Query, Verifies, patiently, serve};
 use crate::start::{StartError, start};
+use crate::telemetry;
 
 pub(crate) struct History {
     db: TenantPool,
@@ -69,6 +70,7 @@ pub(crate) async fn history(
     PathId(id): PathId<ConversationId>,
     query: Query,
 ) -> Result<(HeaderMap, Json<Vec<HistoryMessage>>), ProblemAnswer> {
+    telemetry::about(None, Some(id));
     let limit = query.limit()?;
     let before: Option<MessageId> = query.optional("before")?;
     let (rows, more) = patiently(|| conversations::history(&state.db, &caller, id, before, limit)).await?;

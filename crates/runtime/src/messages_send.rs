@@ -21,9 +21,10 @@ use tokio::time::Instant;
 use crate::auth::Verifier;
 use crate::parts;
 use crate::problem::ProblemAnswer;
-use crate::rest::{BASE, Caller, PathId, Query, Verifies, fields, json_body, patiently, serve};
+use crate::rest::{BASE, Caller, PathId, Query, Traced, Verifies, fields, json_body, patiently, serve};
 use crate::start::{StartError, start};
 use crate::system::{SystemClock, SystemIds};
+use crate::telemetry;
 
 /// Longest `wait`, seconds: API Gateway cuts an answer at 29.
 const WAIT_MAX: u16 = 28;
@@ -89,6 +90,7 @@ pub(crate) async fn send(
     State(state): State<Arc<Send>>,
     Caller(caller): Caller,
     PathId(conversation_id): PathId<ConversationId>,
+    Traced(trace): Traced,
     query: Query,
     request: Request<Body>,
 ) -> Result<(StatusCode, Json<SentMessage>), ProblemAnswer> {
@@ -101,6 +103,7 @@ pub(crate) async fn send(
     let content = content(&body, &["content"]).map_err(ProblemAnswer::field)?;
     let db = &state.inbound.db;
     let tenant = patiently(|| conversations::tenant_of(db, &caller, conversation_id)).await?;
+    telemetry::about(Some(tenant), Some(conversation_id));
     let id = chosen.unwrap_or(MessageId(SystemIds.new_id()));
     let at = SystemClock.now();
     let message =
@@ -109,8 +112,8 @@ pub(crate) async fn send(
         0 => None,
         _ => wait::subscribe(&state.redis, tenant, conversation_id).await,
     };
-    let accepted =
-        state.inbound.accept(Normalised { message, author: Author::Member(caller.user_id, None) }).await?;
+    let author = Author::Member(caller.user_id, None);
+    let accepted = state.inbound.accept(Normalised { message, author, trace }).await?;
     let answer = if wait > 0 || accepted.duplicate {
         wait::answer(db, subscription, tenant, id, until).await
     } else {

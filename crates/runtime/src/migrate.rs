@@ -1,5 +1,5 @@
-//! Brings the schema up to date, at deploy: as a custom resource of the stack, or by a plain invocation. The only
-//! function that is the tables' owner.
+//! Brings the schema up to date, at deploy: as a custom resource of the stack, or by a plain invocation; and carries out
+//! operators' commands. The only function that is the tables' owner.
 
 use std::process::ExitCode;
 use std::sync::Arc;
@@ -10,14 +10,14 @@ use konstruct_http::Client;
 use konstruct_ports::Clock as _;
 use konstruct_postgres::migrate::migrate;
 use konstruct_postgres::{Login, Migrated};
-use lambda_runtime::{Context, LambdaEvent, service_fn};
+use lambda_runtime::{Context, LambdaEvent, Runtime, service_fn};
 use serde_json::{Map, Value, json};
 
 use crate::config::optional;
 use crate::custom_resource::{Event, RequestType};
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
-use crate::{logins, parts};
+use crate::{admin, logins, parts, telemetry};
 
 /// What the stack calls the schema. Never another name: the stack would delete what it called before.
 const RESOURCE: &str = "konstruct-schema";
@@ -44,10 +44,13 @@ async fn run() -> Result<(), StartError> {
         let owner = Arc::clone(&owner);
         async move { handle(&owner, event).await.map_err(lambda_runtime::Error::from) }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 async fn handle(owner: &Arc<Owner>, event: LambdaEvent<Value>) -> Result<Value, String> {
+    if let Some(command) = event.payload.get("admin") {
+        return Ok(admin::answer_as(owner.login().await, command).await);
+    }
     let resource =
         Event::of(&event.payload).map_err(|error| format!("no event of CloudFormation: {error}"))?;
     match resource {

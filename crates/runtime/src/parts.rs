@@ -28,6 +28,7 @@ use crate::config::{optional, required};
 use crate::jwks::{HttpJwks, Jwks};
 use crate::logins;
 use crate::start::StartError;
+use crate::telemetry::Counted;
 
 /// Postgres as `konstruct_app`; in a function that opens or seals secrets as `konstruct_channels`.
 pub(crate) fn db(size: usize) -> Result<TenantPool, StartError> {
@@ -66,7 +67,7 @@ pub(crate) fn native_roots() -> bool {
 
 /// The registry, and the Management API to post through.
 pub(crate) fn connections(sdk: &Sdk) -> Result<Connections, StartError> {
-    let gateway = ManagementApi::new(sdk, &required("MANAGEMENT_URL")?);
+    let gateway = Counted(ManagementApi::new(sdk, &required("MANAGEMENT_URL")?));
     Ok(Connections::new(redis()?, Arc::new(gateway)))
 }
 

@@ -8,7 +8,7 @@ use konstruct_protocol::rest::{Problem, ProblemField};
 use konstruct_protocol::{ErrorCode, FieldError};
 use konstruct_service::Error;
 
-use crate::respond;
+use crate::{respond, telemetry};
 
 /// An error answer.
 #[derive(Debug)]
@@ -76,6 +76,7 @@ impl From<Error> for ProblemAnswer {
 impl IntoResponse for ProblemAnswer {
     fn into_response(self) -> Response<Body> {
         let status = StatusCode::from_u16(self.problem.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
+        telemetry::refused(self.problem.code);
         let body = serde_json::to_vec(&self.problem).unwrap_or_default();
         let mut response = (status, body).into_response();
         let headers = response.headers_mut();

@@ -14,15 +14,18 @@ use axum::middleware::{self, Next};
 use axum::response::Response;
 use konstruct_domain::{Principal, TenantId};
 use konstruct_ports::{Clock as _, Ids as _};
-use konstruct_protocol::{BadJson, ErrorCode, Fields};
+use konstruct_protocol::{BadJson, ErrorCode, Fields, TraceParent};
 use konstruct_service::Error;
 use konstruct_service::patience::{Patience, REST};
+use lambda_http::Adapter;
+use lambda_runtime::{Context, Runtime};
 
 use crate::auth::Verifier;
 use crate::origin::{Origin, guard};
 use crate::problem::ProblemAnswer;
 use crate::start::StartError;
 use crate::system::{SystemClock, SystemIds};
+use crate::telemetry;
 use crate::ws_auth::refused;
 
 /// The base path (protocol.md section 3).
@@ -35,7 +38,8 @@ const LIMIT_MAX: u16 = 200;
 
 /// Runs a function's one route until the environment ends.
 pub(crate) async fn serve(router: Router) -> Result<(), StartError> {
-    Ok(lambda_http::run(surrounded(router, Origin::of_environment()?)).await?)
+    let router = surrounded(router, Origin::of_environment()?);
+    telemetry::run(Runtime::new(Adapter::from(router))).await
 }
 
 /// The route behind what every request passes first.
@@ -46,9 +50,10 @@ fn surrounded(router: Router, origin: Origin) -> Router {
         .layer(middleware::from_fn(request_id))
 }
 
-/// A fresh `X-Request-Id` on every answer.
+/// `X-Request-Id` on every answer: Lambda's id of the request, which the log has too.
 async fn request_id(request: Request, next: Next) -> Response {
-    let id = SystemIds.new_id().to_string();
+    let context = request.extensions().get::<Context>();
+    let id = context.map_or_else(|| SystemIds.new_id().to_string(), |context| context.request_id.clone());
     let mut response = next.run(request).await;
     if let Ok(value) = HeaderValue::from_str(&id) {
         response.headers_mut().insert(HeaderName::from_static("x-request-id"), value);
@@ -85,6 +90,18 @@ impl<S: Verifies> FromRequestParts<Arc<S>> for Caller {
                 other => Err(other.into()),
             },
         }
+    }
+}
+
+/// The trace of the request.
+pub(crate) struct Traced(pub(crate) TraceParent);
+
+impl<S: Send + Sync> FromRequestParts<S> for Traced {
+    type Rejection = std::convert::Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Self::Rejection> {
+        let context = parts.extensions.get::<Context>().cloned().unwrap_or_default();
+        Ok(Self(telemetry::place(&context)))
     }
 }
 
@@ -139,6 +156,7 @@ impl Query {
     /// The tenant of a call: the parameter `tenant_id`, else the token's.
     pub(crate) fn tenant(&self, caller: &Principal) -> Result<TenantId, ProblemAnswer> {
         let named = self.optional("tenant_id")?.or(caller.tenant_id);
+        telemetry::about(named, None);
         named.ok_or_else(|| ProblemAnswer::parameter("tenant_id", "is missing"))
     }
 

@@ -18,7 +18,7 @@ use konstruct_channels::slack::place::{metadata, session_id};
 use konstruct_channels::slack::signature::SigningSecret;
 use konstruct_domain::{Channel, TenantId};
 use konstruct_ports::{Addressee, Clock as _};
-use konstruct_protocol::ErrorCode;
+use konstruct_protocol::{ErrorCode, TraceParent};
 use konstruct_service::inbound::{Arrival, Inbound};
 use konstruct_service::installations;
 use konstruct_service::outgoing::{Installed, Outgoing};
@@ -29,10 +29,10 @@ use konstruct_service::{Connections, Error};
 use time::OffsetDateTime;
 
 use crate::problem::ProblemAnswer;
-use crate::rest::serve;
+use crate::rest::{Traced, serve};
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
-use crate::{config, parts};
+use crate::{config, parts, telemetry};
 
 /// The path; no other is below `/slack/events`.
 const PATH: &str = "/slack/events";
@@ -77,7 +77,12 @@ async fn run() -> Result<(), StartError> {
     serve(Router::new().route(PATH, post(events)).layer(limit).with_state(Arc::new(state))).await
 }
 
-async fn events(State(state): State<Arc<Events>>, headers: HeaderMap, body: Bytes) -> Response {
+async fn events(
+    State(state): State<Arc<Events>>,
+    Traced(trace): Traced,
+    headers: HeaderMap,
+    body: Bytes,
+) -> Response {
     let now = SystemClock.now();
     let one = |name: &str| {
         let mut values = headers.get_all(name).iter();
@@ -109,7 +114,7 @@ async fn events(State(state): State<Arc<Events>>, headers: HeaderMap, body: Byte
         }
         Received::TokensRevoked { bot: false, .. } => {}
         Received::Message(message) => {
-            let handled = tokio::time::timeout(ANSWERED_WITHIN, state.message(&message));
+            let handled = tokio::time::timeout(ANSWERED_WITHIN, state.message(&message, trace));
             return answer(handled.await.unwrap_or_else(|_| Err(Error::Away("too slow".to_owned()))));
         }
     }
@@ -121,7 +126,7 @@ fn answer(handled: Result<(), Error>) -> Response {
     match handled {
         Ok(()) => StatusCode::OK.into_response(),
         Err(Error::Refused(refusal)) => {
-            tracing::warn!(code = refusal.code.as_str(), "a message was refused and dropped");
+            telemetry::refused(refusal.code);
             StatusCode::OK.into_response()
         }
         Err(error) => {
@@ -142,7 +147,7 @@ impl Events {
         answer(done.await.map(|_| ()))
     }
 
-    async fn message(&self, message: &SlackMessage) -> Result<(), Error> {
+    async fn message(&self, message: &SlackMessage, trace: TraceParent) -> Result<(), Error> {
         let Some(workspace) = message.workspace.installation_id() else { return Ok(()) };
         let db = &self.inbound.db;
         let patience = Patience::of(PATIENCE);
@@ -160,7 +165,7 @@ impl Events {
         }
         let open = || self.outgoing.installation(db, tenant, Channel::Slack, workspace);
         let Some(installed) = patience.retry(open).await? else {
-            tracing::warn!(workspace, %tenant, "an event of a workspace that was removed was dropped");
+            tracing::warn!(workspace, tenant_id = %tenant, "an event of a workspace that was removed was dropped");
             return Ok(());
         };
         let inbound = Inbound { patience: patience.left(), ..self.inbound.clone() };
@@ -177,9 +182,10 @@ impl Events {
             SlackAddressed::Mention | SlackAddressed::Direct => Addressed::ToUs,
             SlackAddressed::MaybeFollowed => Addressed::InThread,
         };
-        let (id, thread) = (normalised.id, normalised.thread_id);
-        let outcome = inbound.receive(normalised, &arrival, addressed).await?;
-        tracing::info!(?outcome, message_id = %id, conversation_id = %thread, %tenant, "a message from Slack");
+        telemetry::about(Some(tenant), Some(normalised.thread_id));
+        let outcome = inbound.receive(normalised, &arrival, addressed, trace).await?;
+        // What was accepted names its message by itself.
+        tracing::info!(?outcome, "a message from Slack");
         Ok(())
     }
 

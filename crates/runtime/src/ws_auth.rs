@@ -10,14 +10,14 @@ use konstruct_redis::connections::Connection;
 use konstruct_service::patience::Patience;
 use konstruct_service::sessions::Sessions;
 use konstruct_service::{Connections, Error};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
 use crate::auth::{AuthError, Verifier};
 use crate::frames::{self, Sender};
-use crate::parts;
 use crate::start::{StartError, start};
 use crate::system::{SystemClock, SystemIds};
 use crate::websocket::{Answer, WebSocketEvent};
+use crate::{parts, telemetry};
 
 struct Authenticate {
     db: TenantPool,
@@ -45,7 +45,7 @@ async fn run() -> Result<(), StartError> {
             Ok::<_, lambda_runtime::Error>(Answer::status(200))
         }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 impl Authenticate {

@@ -12,7 +12,7 @@ use konstruct_redis::Redis;
 use konstruct_redis::connections::Connection;
 use konstruct_service::Error;
 use konstruct_service::patience::Patience;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 use serde_json::json;
 
 use konstruct_ports::Clock as _;
@@ -21,7 +21,7 @@ use crate::origin::{self, Origin};
 use crate::start::{StartError, start};
 use crate::system::SystemClock;
 use crate::websocket::{Answer, WebSocketEvent};
-use crate::{config, parts};
+use crate::{config, parts, telemetry};
 
 /// A connection must authenticate within so many seconds.
 const AUTH_DEADLINE_SECONDS: i32 = 10;
@@ -53,7 +53,7 @@ async fn run() -> Result<(), StartError> {
         let connect = Arc::clone(&connect);
         async move { Ok::<_, lambda_runtime::Error>(connect.handle(&event.payload).await) }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 impl Connect {
@@ -64,14 +64,19 @@ impl Connect {
         if event.request_context.event_type != "CONNECT" {
             return Answer::status(400);
         }
+        telemetry::about_connection(&event.request_context.connection_id);
         let (connection, echo) = match self.check(event) {
             Ok(checked) => checked,
-            Err(status) => return Answer::status(status),
+            Err(status) => {
+                tracing::info!(status, "a connection was refused");
+                return Answer::status(status);
+            }
         };
         if let Err(error) = self.write(&event.request_context.connection_id, &connection).await {
             tracing::error!(%error, "a connection could not be written down");
             return Answer::status(503);
         }
+        tracing::info!(dialect = connection.dialect.subprotocol(), "connection opened");
         let headers = echo.map(|name| ("Sec-WebSocket-Protocol", name.to_owned())).into_iter().collect();
         Answer { status_code: 200, headers }
     }

@@ -10,13 +10,13 @@ use konstruct_service::patience::Patience;
 use konstruct_service::sessions::Sessions;
 use konstruct_service::wake::Wake;
 use konstruct_service::{Connections, Error, confirm, stop};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
 use crate::frames::{self, Sender};
-use crate::parts;
 use crate::start::{StartError, start};
 use crate::system::{SystemClock, SystemIds};
 use crate::websocket::{Answer, WebSocketEvent};
+use crate::{parts, telemetry};
 
 struct Control {
     wake: Wake,
@@ -46,7 +46,7 @@ async fn run() -> Result<(), StartError> {
             Ok::<_, lambda_runtime::Error>(Answer::status(200))
         }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 impl Control {
@@ -84,7 +84,7 @@ impl Control {
         let stopping =
             stop::stop(&self.wake, &self.connections, tenant, identity.user_id, conversation, patience)
                 .await?;
-        tracing::info!(stopping, %tenant, %conversation, "asked to stop");
+        tracing::info!(stopping, "asked to stop");
         Ok(())
     }
 

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use konstruct_protocol::{ErrorCode, ServerFrame};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
 use crate::start::{StartError, start};
 use crate::websocket::{Answer, WebSocketEvent};
-use crate::{frames, parts};
+use crate::{frames, parts, telemetry};
 
 /// Runs the function.
 #[must_use]
@@ -29,5 +29,5 @@ async fn run() -> Result<(), StartError> {
             Ok::<_, lambda_runtime::Error>(Answer::status(200))
         }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }

@@ -4,11 +4,11 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use konstruct_redis::Redis;
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
-use crate::parts;
 use crate::start::{StartError, start};
 use crate::websocket::{Answer, WebSocketEvent};
+use crate::{parts, telemetry};
 
 /// Runs the function.
 #[must_use]
@@ -26,13 +26,15 @@ async fn run() -> Result<(), StartError> {
             Ok::<_, lambda_runtime::Error>(Answer::status(200))
         }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
 async fn forget(redis: &Redis, connection_id: &str) {
+    telemetry::about_connection(connection_id);
     let forgotten = async {
         let connection = redis.take_connection(connection_id).await?;
         if let Some(identity) = connection.and_then(|c| c.identity) {
+            telemetry::about(Some(identity.tenant_id), Some(identity.conversation_id));
             redis.leave(identity.tenant_id, identity.conversation_id, connection_id).await?;
         }
         Ok::<_, konstruct_redis::RedisError>(())
@@ -40,4 +42,5 @@ async fn forget(redis: &Redis, connection_id: &str) {
     if let Err(error) = forgotten.await {
         tracing::warn!(%error, "a closed connection is forgotten when a post to it fails");
     }
+    tracing::info!("connection closed");
 }

@@ -4,18 +4,18 @@ use std::process::ExitCode;
 use std::sync::Arc;
 
 use konstruct_ports::{Clock as _, Ids as _};
-use konstruct_protocol::{ClientFrame, ClientMessage, ErrorCode, ServerFrame, Viewer};
+use konstruct_protocol::{ClientFrame, ClientMessage, ErrorCode, ServerFrame, TraceParent, Viewer};
 use konstruct_redis::connections::{Connection, Identity};
 use konstruct_service::connections::Writer;
 use konstruct_service::inbound::{Author, Inbound, Normalised};
 use konstruct_service::{Error, Refusal};
-use lambda_runtime::{LambdaEvent, service_fn};
+use lambda_runtime::{LambdaEvent, Runtime, service_fn};
 
 use crate::frames::{self, Sender};
-use crate::parts;
 use crate::start::{StartError, start};
 use crate::system::{SystemClock, SystemIds};
 use crate::websocket::{Answer, WebSocketEvent};
+use crate::{parts, telemetry};
 
 /// Runs the function.
 #[must_use]
@@ -36,14 +36,14 @@ async fn run() -> Result<(), StartError> {
     let handler = move |event: LambdaEvent<WebSocketEvent>| {
         let inbound = Arc::clone(&inbound);
         async move {
-            handle(&inbound, &event.payload).await;
+            handle(&inbound, &event.payload, telemetry::place(&event.context)).await;
             Ok::<_, lambda_runtime::Error>(Answer::status(200))
         }
     };
-    Ok(lambda_runtime::run(service_fn(handler)).await?)
+    telemetry::run(Runtime::new(service_fn(handler))).await
 }
 
-async fn handle(inbound: &Inbound, event: &WebSocketEvent) {
+async fn handle(inbound: &Inbound, event: &WebSocketEvent, trace: TraceParent) {
     let Some(taken) = frames::take(&inbound.connections, event).await else {
         return;
     };
@@ -54,7 +54,7 @@ async fn handle(inbound: &Inbound, event: &WebSocketEvent) {
     };
     let Some(identity) = sender.identity() else { return };
     let client_id = message.id;
-    match accept(inbound, &sender, identity, message).await {
+    match accept(inbound, &sender, identity, message, trace).await {
         Ok(duplicate) => {
             // Only who chose an id can tell which message is meant.
             if let Some(id) = client_id {
@@ -76,6 +76,7 @@ async fn accept(
     sender: &Sender<'_>,
     identity: &Identity,
     message: ClientMessage,
+    trace: TraceParent,
 ) -> Result<bool, Error> {
     let viewer = sender.connection.as_ref().and_then(Connection::viewer);
     let own_session = viewer.as_ref().map(Viewer::session_name);
@@ -100,6 +101,7 @@ async fn accept(
         message.content,
         at,
     );
-    let received = Normalised { message: normalised, author: Author::Member(identity.user_id, writer) };
+    let author = Author::Member(identity.user_id, writer);
+    let received = Normalised { message: normalised, author, trace };
     Ok(inbound.accept(received).await?.duplicate)
 }

@@ -135,7 +135,8 @@ async fn go_on(
     conversation: ConversationId,
     decided: &Decided,
 ) -> Result<(), Error> {
-    let due = Due { tenant, conversation, message: decided.turn, epoch: decided.epoch };
+    let (message, epoch, trace) = (decided.turn, decided.epoch, decided.trace);
+    let due = Due { tenant, conversation, message, epoch, trace };
     wake.go_on(due, &decided.call_id).await
 }
 

@@ -10,12 +10,14 @@ use konstruct_postgres::reset::{Closing, LeftTurn};
 use konstruct_postgres::turns::Ended;
 use konstruct_protocol::Event;
 use konstruct_protocol::event::Holder;
+use tracing::Instrument as _;
 
 use crate::connections::Connections;
 use crate::delivery::shown::{ends, shown};
 use crate::delivery::{LogWriter, once};
 use crate::error::Error;
 use crate::failpoint::reach;
+use crate::telemetry::of_message;
 use crate::turn::end::final_event;
 use crate::turn::journal::{Journal, ToolResult};
 use crate::turn::timestamp;
@@ -150,7 +152,8 @@ impl OnBehalf<'_> {
         };
         if standing.channel != Channel::Web {
             if let Some(wake) = &self.wake {
-                let due = Due { tenant, conversation, message: left.id, epoch: standing.epoch };
+                let (message, epoch) = (left.id, standing.epoch);
+                let due = Due { tenant, conversation, message, epoch, trace: left.trace };
                 wake.deliver(due).await?;
             }
             return Ok(());
@@ -175,6 +178,17 @@ impl OnBehalf<'_> {
         log: KnownLog,
         left: &LeftTurn,
     ) -> Result<Option<(Ended, Seq)>, Error> {
+        let span = of_message(tenant, conversation, left.id, left.trace);
+        self.end_left_now(tenant, conversation, log, left).instrument(span).await
+    }
+
+    async fn end_left_now(
+        &self,
+        tenant: TenantId,
+        conversation: ConversationId,
+        log: KnownLog,
+        left: &LeftTurn,
+    ) -> Result<Option<(Ended, Seq)>, Error> {
         let frames =
             self.connections.redis.frames_after(tenant, conversation, Seq(0), usize::MAX >> 1).await?;
         let ended = match &left.ended {
@@ -187,9 +201,10 @@ impl OnBehalf<'_> {
                 let done = tx.end_on_behalf(conversation, left.id, id, &text, closing).await?;
                 reach("left.ended").await;
                 if !done {
-                    tracing::info!(turn_id = %left.id, "a left turn was ended by another");
+                    tracing::info!("a left turn was ended by another");
                     return Ok(None);
                 }
+                tracing::info!("a left turn was ended");
                 Ended::Answer { id, text, stopped: true }
             }
         };

@@ -10,17 +10,20 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use konstruct_domain::{InboundMessage, UserId};
-use konstruct_ports::{Clock, TaskQueue};
+use konstruct_ports::{Clock, NewRecord, TaskQueue};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::channel_messages::NewChannelMessage;
 use konstruct_postgres::messages::{NewMessage, Stored as StoredRow, StoredMessage};
-use konstruct_protocol::{ErrorCode, Task, TaskKind};
+use konstruct_protocol::{ErrorCode, Task, TaskKind, TraceParent};
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::confirm::{self, Outcome, Yes, bare_answer};
 use crate::connections::{Connections, Writer};
 use crate::error::{Error, Refusal};
 use crate::failpoint::reach;
 use crate::patience::Patience;
+use crate::telemetry::name_message;
 use crate::wake::Wake;
 
 pub(crate) use admit::not_a_member;
@@ -50,6 +53,8 @@ pub struct Normalised {
     pub message: InboundMessage,
     /// Who wrote it.
     pub author: Author,
+    /// The trace it came in.
+    pub trace: TraceParent,
 }
 
 /// Who wrote a message.
@@ -81,6 +86,20 @@ impl Inbound {
     /// # Errors
     /// A refusal, or `Away` when patience ended: then a resend completes it.
     pub async fn accept(&self, received: Normalised) -> Result<Accepted, Error> {
+        let message = &received.message;
+        // Of a copy, the message's own trace is known only when its row was found.
+        let span = tracing::info_span!(
+            "accept",
+            tenant_id = %message.tenant_id,
+            conversation_id = %message.thread_id,
+            channel = message.channel.as_str(),
+            message_id = Empty,
+            trace_id = Empty,
+        );
+        self.accept_in_order(received).instrument(span).await
+    }
+
+    async fn accept_in_order(&self, received: Normalised) -> Result<Accepted, Error> {
         let patience = Patience::of(self.patience);
         let tenanted = admit::tenanted(&self.db, received, patience).await?;
         let admitted = admit::admitted(&self.connections, tenanted, patience).await?;
@@ -111,7 +130,7 @@ impl Inbound {
     /// On a channel where people decide by writing, a bare yes or no decides the oldest call that waits for its author,
     /// and is no message then; nor is a copy of it.
     async fn decided(&self, admitted: &Admitted, patience: Patience) -> Result<Option<Accepted>, Error> {
-        let Normalised { message, author } = admitted.received();
+        let Normalised { message, author, .. } = admitted.received();
         let (Author::Guest(_), Some(approve)) = (author, bare_answer(message.content.as_str())) else {
             return Ok(None);
         };
@@ -129,13 +148,14 @@ impl Inbound {
 
     /// A copy finds its row and changes nothing.
     async fn stored(&self, announced: Announced, patience: Patience) -> Result<Stored, Error> {
-        let Normalised { message, author } = announced.received();
+        let Normalised { message, author, trace } = announced.received();
+        let trace = trace.id;
         let store = || async {
             let tx = self.db.begin(message.tenant_id).await?;
             let (id, conversation, content) = (message.id, message.thread_id, &message.content);
             match author {
                 Author::Member(user, _) => {
-                    tx.store_message(NewMessage { id, conversation, user: *user, content }).await
+                    tx.store_message(NewMessage { id, conversation, user: *user, content, trace }).await
                 }
                 Author::Guest(arrival) => {
                     let new = NewChannelMessage {
@@ -146,13 +166,18 @@ impl Inbound {
                         content,
                         metadata: &message.channel_metadata,
                         posts: announced.posts(),
+                        trace,
                     };
                     tx.store_channel_message(new).await
                 }
             }
         };
         match patience.retry(store).await? {
-            StoredRow::Yes(row) => Ok(Stored { announced, row }),
+            StoredRow::Yes(row) => {
+                name_message(&Span::current(), message.id, row.trace.unwrap_or(trace));
+                tracing::info!(duplicate = row.duplicate, "accepted");
+                Ok(Stored { announced, row })
+            }
             StoredRow::NotAMember => Err(not_a_member()),
             StoredRow::NoConversation => Err(Error::not_found("conversation")),
             StoredRow::NotYours => Err(konstruct_domain::Denied::NotYours.into()),
@@ -165,13 +190,21 @@ impl Inbound {
 
     /// A copy is queued again unless its turn has ended: the first copy's send may have failed.
     async fn enqueued(&self, stored: Stored, patience: Patience) -> Result<Accepted, Error> {
-        let StoredMessage { duplicate, epoch, ended } = stored.row;
+        let StoredMessage { duplicate, epoch, ended, trace: first } = stored.row;
         if !ended {
-            let Normalised { message, .. } = stored.announced.into_received();
+            let Normalised { message, trace, .. } = stored.announced.into_received();
             let id = message.id.to_string();
+            let traceparent = trace.in_trace(first.unwrap_or(trace.id)).to_string();
             let task = Task::new(TaskKind::Message, epoch, message);
-            let (body, group) = (task.to_body(), task.group_id());
-            patience.retry(|| self.queue.send(&body, &group, &id)).await?;
+            let (body, group_id) = (task.to_body(), task.group_id());
+            let record = NewRecord {
+                body: &body,
+                group_id: &group_id,
+                deduplication_id: &id,
+                traceparent: Some(&traceparent),
+            };
+            patience.retry(|| self.queue.send(record)).await?;
+            tracing::info!("enqueued");
         }
         Ok(Accepted { duplicate })
     }

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use crate::confirm;
 use crate::error::Error;
+use crate::telemetry::of_message;
 use crate::wake::{Due, Wake};
 
 /// A turn is due again when nobody worked on it for so long.
@@ -25,10 +26,12 @@ pub async fn rescue(wake: &Wake) -> Result<usize, Error> {
             conversation: turn.conversation_id,
             message: turn.message_id,
             epoch: turn.epoch,
+            trace: turn.trace,
         };
         // One that cannot be woken is due again in a minute, and holds up none behind it.
         if let Err(error) = wake.rescue(due).await {
-            tracing::warn!(%error, turn_id = %turn.message_id, "a turn could not be woken");
+            let span = of_message(turn.tenant_id, turn.conversation_id, turn.message_id, turn.trace);
+            span.in_scope(|| tracing::warn!(%error, "a turn could not be woken"));
         }
     }
     Ok(due.len())
@@ -45,7 +48,8 @@ pub async fn expire(wake: &Wake) -> Result<usize, Error> {
     for (tenant, conversation) in conversations {
         // One that fails is there in a minute, and holds up none behind it.
         if let Err(error) = confirm::expire(wake, tenant, conversation).await {
-            tracing::warn!(%error, %conversation, "a confirmation could not be ended");
+            tracing::warn!(%error, tenant_id = %tenant, conversation_id = %conversation,
+                "a confirmation could not be ended");
         }
     }
     Ok(expired.len())

@@ -18,6 +18,7 @@ pub mod replies;
 pub mod reset;
 pub mod sessions;
 pub mod stop;
+pub mod telemetry;
 pub mod threads;
 pub mod turn;
 pub mod usage;

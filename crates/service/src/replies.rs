@@ -5,12 +5,14 @@ use konstruct_domain::access::{Access, in_tenant, manages};
 use konstruct_domain::{Channel, Content, ConversationId, MessageId, Principal, TenantId};
 use konstruct_postgres::replies::{ReplyStored, StoredReply};
 use konstruct_postgres::turns::Ended;
-use konstruct_protocol::ErrorCode;
+use konstruct_protocol::{ErrorCode, TraceParent};
+use tracing::Instrument as _;
 
 use crate::conversations::tenant_of;
 use crate::error::{Error, Refusal};
 use crate::failpoint::reach;
 use crate::hand_over::{KnownLog, OnBehalf};
+use crate::telemetry::of_message;
 use crate::wake::Due;
 
 /// A conversation that the caller, an admin of its tenant, may take over and reply in; its tenant.
@@ -41,16 +43,20 @@ pub async fn reply(
     conversation: ConversationId,
     id: MessageId,
     content: &Content,
+    trace: TraceParent,
 ) -> Result<(), Error> {
     // Handed back in between: once more.
     for _ in 0..3 {
-        let store = on_behalf.db.begin(tenant).await?.store_reply(conversation, id, content);
+        let store = on_behalf.db.begin(tenant).await?.store_reply(conversation, id, content, trace.id);
         match store.await? {
             ReplyStored::Yes(stored) => {
                 reach("reply.stored").await;
+                let span = of_message(tenant, conversation, id, stored.trace);
+                span.in_scope(|| tracing::info!("a reply was taken"));
                 // Whoever took it over may have died before people were told.
                 on_behalf.settle(tenant, conversation, None).await?;
-                return deliver(on_behalf, tenant, conversation, id, content, stored).await;
+                let deliver = deliver(on_behalf, tenant, conversation, id, content, stored);
+                return deliver.instrument(span).await;
             }
             ReplyStored::NotWithAHuman => on_behalf.hand_over(tenant, conversation, true).await?,
             ReplyStored::IdTaken => {
@@ -80,7 +86,7 @@ async fn deliver(
         return Ok(());
     }
     if stored.channel != Channel::Web {
-        let due = Due { tenant, conversation, message: id, epoch: stored.epoch };
+        let due = Due { tenant, conversation, message: id, epoch: stored.epoch, trace: stored.trace };
         return match &on_behalf.wake {
             Some(wake) => wake.deliver(due).await,
             None => Ok(()),

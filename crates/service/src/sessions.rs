@@ -63,6 +63,8 @@ impl Sessions<'_> {
         };
         let connection = Connection { identity: Some(identity), ..connection };
         let looked = self.patience.retry(|| self.look(&row)).await?;
+        tracing::info!(tenant_id = %tenant, conversation_id = %row.conversation.id, user_id = %caller.user_id,
+            resumed = auth.last_seq.is_some(), "authenticated");
         let joined = self.welcome(connection_id, &connection, looked, auth.last_seq.map(Seq)).await;
         self.settle(connection_id, joined).await
     }

@@ -2,7 +2,7 @@
 //! channel's JSON.
 
 use konstruct_domain::{Channel, InboundMessage, TenantId};
-use konstruct_protocol::ErrorCode;
+use konstruct_protocol::{ErrorCode, TraceParent};
 
 use crate::error::{Error, Refusal};
 use crate::inbound::{Accepted, Arrival, Author, Inbound, Normalised};
@@ -41,13 +41,14 @@ impl Inbound {
         message: InboundMessage,
         arrival: &Arrival,
         addressed: Addressed,
+        trace: TraceParent,
     ) -> Result<Outcome, Error> {
         let (tenant, thread) = (message.tenant_id, message.thread_id);
         if addressed == Addressed::InThread && !self.follows(&message).await? {
             return Ok(Outcome::NotForUs);
         }
         let since = message.timestamp;
-        let outcome = self.accept_or_tell(message, arrival).await?;
+        let outcome = self.accept_or_tell(message, arrival, trace).await?;
         if addressed == Addressed::ToUs && matches!(outcome, Outcome::Accepted(_)) {
             let mut early: Vec<InboundMessage> = self
                 .connections
@@ -61,7 +62,7 @@ impl Inbound {
             early.sort_by_key(|reply| reply.timestamp);
             let some = !early.is_empty();
             for reply in early {
-                self.accept_or_tell(reply, arrival).await?;
+                self.accept_or_tell(reply, arrival, trace).await?;
             }
             if some {
                 self.connections.redis.early_accepted(tenant, thread).await?;
@@ -80,8 +81,13 @@ impl Inbound {
         Ok(self.connections.redis.follow(message.tenant_id, message.thread_id, &kept).await?)
     }
 
-    async fn accept_or_tell(&self, message: InboundMessage, arrival: &Arrival) -> Result<Outcome, Error> {
-        let received = Normalised { message: message.clone(), author: Author::Guest(arrival.clone()) };
+    async fn accept_or_tell(
+        &self,
+        message: InboundMessage,
+        arrival: &Arrival,
+        trace: TraceParent,
+    ) -> Result<Outcome, Error> {
+        let received = Normalised { message: message.clone(), author: Author::Guest(arrival.clone()), trace };
         match self.accept(received).await {
             Ok(accepted) => Ok(Outcome::Accepted(accepted)),
             Err(Error::Refused(Refusal { code: ErrorCode::RateLimited, retry_after, .. })) => {

@@ -10,6 +10,7 @@ mod context;
 mod course;
 pub mod end;
 mod equipment;
+mod held;
 pub mod journal;
 mod left;
 pub mod progress;
@@ -18,15 +19,18 @@ mod reply;
 mod round;
 mod run_tool;
 mod summary;
+mod tally;
 mod time_zone;
 pub mod toolbox;
 pub(crate) mod tools;
 pub mod wish;
 
+pub use equipment::{PROVIDER_KEY, TOOL_SERVER_KEY};
+
 use std::sync::Arc;
 use std::time::Duration;
 
-use konstruct_domain::{ConversationId, MessageId, Position, Provider, TenantId};
+use konstruct_domain::{MessageId, Position, Provider, TenantId, TraceId};
 use konstruct_ports::{Clock, Ids, LanguageModel, TaskQueue, ToolHost};
 use konstruct_postgres::TenantPool;
 use konstruct_postgres::lease::{Guard, LeaseTry, Leased};
@@ -38,19 +42,14 @@ use tokio::sync::Notify;
 use tokio::time::{Instant, sleep};
 
 use crate::connections::Connections;
+use crate::delivery::poster::Posts;
 use crate::delivery::{Gate, LogWriter, Poster};
-use crate::error::Error;
 use crate::failpoint::reach;
-use crate::hand_over::OnBehalf;
 use crate::outgoing::Outgoing;
 use crate::patience::Patience;
 
 /// An outage of ours never ends a turn: it is waited out inside the invocation for so long.
 const OUTAGE: Duration = Duration::from_secs(120);
-/// A turn is begun only with so much time left in the invocation.
-const FIRST_TURN_NEEDS: Duration = Duration::from_secs(120);
-/// And a further one: an answer of 16,000 tokens takes minutes, and a fresh invocation has them.
-const FURTHER_TURN_NEEDS: Duration = Duration::from_secs(600);
 /// Between two tries to renew a lease while Postgres is away.
 const RENEW_TRY: Duration = Duration::from_millis(100);
 /// After an outage the record comes back so much later.
@@ -149,6 +148,8 @@ pub struct Record {
     pub rescue: bool,
     /// When the invocation ends.
     pub deadline: Instant,
+    /// The trace of what is done about it where a turn has none of its own.
+    pub trace: TraceId,
 }
 
 /// What becomes of the record.
@@ -173,6 +174,12 @@ pub(crate) struct Held<'a> {
     reply: Option<reply::Reply>,
     /// Up to where the conversation's summary goes, once it was read.
     summary_until: Option<Position>,
+    /// The trace of the present turn.
+    trace: TraceId,
+    /// What is measured of the present turn.
+    tally: tally::Tally,
+    /// What was posted before the present turn.
+    posts: Posts,
 }
 
 /// What became of one turn.
@@ -188,6 +195,18 @@ pub(crate) enum Turned {
     GiveUp,
     /// It has ended, and its channel takes the end after so long.
     Later(Duration),
+}
+
+impl Turned {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ended => "ended",
+            Self::Parked => "waits",
+            Self::HandedOver => "handed over",
+            Self::GiveUp => "given up",
+            Self::Later(_) => "later",
+        }
+    }
 }
 
 impl std::fmt::Debug for Agent {
@@ -287,9 +306,12 @@ impl Agent {
                     cancelled,
                     reply: None,
                     summary_until: None,
+                    trace: record.trace,
+                    tally: tally::Tally::new(),
+                    posts: Posts::default(),
                 };
                 let worked = tokio::select! {
-                    worked = held.turns(next, up_to, record.deadline) => worked,
+                    worked = held.turns(next, up_to, record) => worked,
                     lease = self.keep_lease(tenant, guard, record) => Ok(lost(lease).await),
                 };
                 held.poster.finish().await;
@@ -336,90 +358,6 @@ impl Agent {
                     pause = RENEW_TRY;
                 }
             }
-        }
-    }
-}
-
-impl Held<'_> {
-    /// One turn after another, oldest first, until none is due.
-    async fn turns(
-        &mut self,
-        mut next: Option<Box<TurnRow>>,
-        up_to: Option<MessageId>,
-        deadline: Instant,
-    ) -> Result<Disposition, Error> {
-        let mut needs = FIRST_TURN_NEEDS;
-        while let Some(turn) = next {
-            if deadline.saturating_duration_since(Instant::now()) < needs {
-                return Ok(Disposition::Again(Duration::ZERO));
-            }
-            needs = FURTHER_TURN_NEEDS;
-            self.begin_reply(&turn).await?;
-            let turned = if turn.epoch < self.leased.guard.epoch && !is_reply(&turn) {
-                self.finish_left(&turn).await?
-            } else if let Some(ended) = turn.ended.clone() {
-                self.deliver(&turn, &ended).await?
-            } else {
-                self.answer(&turn).await?
-            };
-            match turned {
-                Turned::Ended | Turned::HandedOver => {}
-                Turned::Parked => {
-                    next = self.next_turn(up_to).await?.map(Box::new);
-                    continue;
-                }
-                Turned::GiveUp => return Ok(Disposition::Again(Duration::ZERO)),
-                Turned::Later(wait) => return Ok(Disposition::Again(wait)),
-            }
-            next = self.delivered(&turn, up_to).await?.map(Box::new);
-            if turned == Turned::HandedOver {
-                // What came in between is nobody's to answer, and what is due of it is due under the new epoch.
-                let due = next.is_some();
-                return Ok(if due { Disposition::Again(Duration::ZERO) } else { Disposition::Done });
-            }
-            if next.is_none() && turned == Turned::Ended {
-                self.summarise(&turn).await;
-            }
-        }
-        Ok(Disposition::Done)
-    }
-
-    /// The oldest turn that is due.
-    async fn next_turn(&self, up_to: Option<MessageId>) -> Result<Option<TurnRow>, Error> {
-        let thread = self.conversation();
-        let look = || async { self.agent.db.begin(self.tenant).await?.next_turn(thread, up_to).await };
-        Patience::of(OUTAGE).retry(look).await
-    }
-
-    /// Notes the delivery, once everything is posted; the next turn.
-    async fn delivered(&self, turn: &TurnRow, up_to: Option<MessageId>) -> Result<Option<TurnRow>, Error> {
-        let last = self.writer.known();
-        self.poster.posted_to(last).await;
-        reach("turn.posted").await;
-        let (thread, id) = (self.conversation(), turn.id);
-        let note =
-            || async { self.agent.db.begin(self.tenant).await?.delivered(thread, id, last, up_to).await };
-        let next = Patience::of(OUTAGE).retry(note).await;
-        reach("turn.delivered").await;
-        next
-    }
-
-    pub(crate) const fn conversation(&self) -> ConversationId {
-        self.leased.guard.conversation
-    }
-
-    /// Now, as frames tell it.
-    fn timestamp(&self) -> String {
-        timestamp(self.agent.clock.now())
-    }
-
-    fn on_behalf(&self) -> OnBehalf<'_> {
-        OnBehalf {
-            db: self.agent.db.clone(),
-            connections: self.agent.connections.clone(),
-            ids: self.agent.ids.as_ref(),
-            clock: self.agent.clock.as_ref(),
-            wake: None,
         }
     }
 }

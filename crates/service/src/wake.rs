@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use konstruct_domain::{Channel, ConversationId, Epoch, InboundMessage, MessageId, Sender, TenantId};
-use konstruct_ports::{Clock, TaskQueue};
+use konstruct_domain::{
+    Channel, ConversationId, Epoch, InboundMessage, MessageId, Sender, TenantId, TraceId,
+};
+use konstruct_ports::{Clock, NewRecord, TaskQueue};
 use konstruct_postgres::TenantPool;
-use konstruct_protocol::{Task, TaskKind};
+use konstruct_protocol::{Task, TaskKind, TraceParent};
+use tracing::Instrument as _;
 
 use crate::error::Error;
+use crate::telemetry::of_message;
 
 /// Wakes the agent.
 #[derive(Clone)]
@@ -32,6 +36,8 @@ pub struct Due {
     pub message: MessageId,
     /// Its epoch.
     pub epoch: Epoch,
+    /// The trace it was accepted in; `None`: before there was one.
+    pub trace: Option<TraceId>,
 }
 
 impl std::fmt::Debug for Wake {
@@ -48,7 +54,7 @@ impl Wake {
     pub async fn rescue(&self, due: Due) -> Result<(), Error> {
         let minute = self.clock.now().unix_timestamp() / 60;
         let group = format!("{}:{}:rescue", due.tenant, due.conversation);
-        self.send(TaskKind::Message, due, Some(group), format!("{}:s{minute}", due.message)).await
+        self.send((TaskKind::Message, "rescue"), due, Some(group), format!("{}:s{minute}", due.message)).await
     }
 
     /// Behind a decision about a call.
@@ -56,7 +62,7 @@ impl Wake {
     /// # Errors
     /// Postgres or the queue is away.
     pub async fn go_on(&self, due: Due, call_id: &str) -> Result<(), Error> {
-        self.send(TaskKind::Continue, due, None, format!("{}:{call_id}", due.message)).await
+        self.send((TaskKind::Continue, "decision"), due, None, format!("{}:{call_id}", due.message)).await
     }
 
     /// For something new that is to be brought to its person.
@@ -64,12 +70,24 @@ impl Wake {
     /// # Errors
     /// Postgres or the queue is away.
     pub async fn deliver(&self, due: Due) -> Result<(), Error> {
-        self.send(TaskKind::Message, due, None, format!("{}:e{}", due.message, due.epoch.0)).await
+        let id = format!("{}:e{}", due.message, due.epoch.0);
+        self.send((TaskKind::Message, "delivery"), due, None, id).await
     }
 
     async fn send(
         &self,
-        kind: TaskKind,
+        (kind, why): (TaskKind, &'static str),
+        due: Due,
+        group: Option<String>,
+        deduplication_id: String,
+    ) -> Result<(), Error> {
+        let span = of_message(due.tenant, due.conversation, due.message, due.trace);
+        self.send_now((kind, why), due, group, deduplication_id).instrument(span).await
+    }
+
+    async fn send_now(
+        &self,
+        (kind, why): (TaskKind, &'static str),
         due: Due,
         group: Option<String>,
         deduplication_id: String,
@@ -100,7 +118,15 @@ impl Wake {
             context: None,
         };
         let task = Task::new(kind, due.epoch, inbound);
-        let group = group.unwrap_or_else(|| task.group_id());
-        Ok(self.queue.send(&task.to_body(), &group, &deduplication_id).await?)
+        let traceparent = due.trace.map(|trace| TraceParent::of(trace).to_string());
+        let record = NewRecord {
+            body: &task.to_body(),
+            group_id: &group.unwrap_or_else(|| task.group_id()),
+            deduplication_id: &deduplication_id,
+            traceparent: traceparent.as_deref(),
+        };
+        self.queue.send(record).await?;
+        tracing::info!(why, "enqueued");
+        Ok(())
     }
 }

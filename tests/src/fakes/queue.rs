@@ -2,7 +2,7 @@
 
 use std::sync::Mutex;
 
-use konstruct_ports::{BoxFuture, QueueError, TaskQueue};
+use konstruct_ports::{BoxFuture, NewRecord, QueueError, TaskQueue};
 use konstruct_protocol::Task;
 
 /// A task that was sent.
@@ -11,6 +11,7 @@ pub struct Sent {
     pub body: String,
     pub group_id: String,
     pub deduplication_id: String,
+    pub traceparent: Option<String>,
 }
 
 impl Sent {
@@ -57,12 +58,7 @@ impl FakeQueue {
 }
 
 impl TaskQueue for FakeQueue {
-    fn send<'a>(
-        &'a self,
-        body: &'a str,
-        group_id: &'a str,
-        deduplication_id: &'a str,
-    ) -> BoxFuture<'a, Result<(), QueueError>> {
+    fn send<'a>(&'a self, record: NewRecord<'a>) -> BoxFuture<'a, Result<(), QueueError>> {
         Box::pin(async move {
             let mut state = self.0.lock().unwrap();
             let fails = state.failing > 0;
@@ -71,9 +67,10 @@ impl TaskQueue for FakeQueue {
                 return Err(QueueError("scripted failure".to_owned()));
             }
             state.sent.push(Sent {
-                body: body.to_owned(),
-                group_id: group_id.to_owned(),
-                deduplication_id: deduplication_id.to_owned(),
+                body: record.body.to_owned(),
+                group_id: record.group_id.to_owned(),
+                deduplication_id: record.deduplication_id.to_owned(),
+                traceparent: record.traceparent.map(str::to_owned),
             });
             if fails { Err(QueueError("scripted failure".to_owned())) } else { Ok(()) }
         })

@@ -39,7 +39,8 @@ pub async fn append_and_post(
     }
     let poster = Poster::start(connections.clone(), tenant, conversation, holder);
     poster.logged(first, events, live);
-    poster.posted_to(last).await;
+    let posts = poster.posted_to(last).await;
+    tracing::info!(posts = posts.sent, failed = posts.failed, "delivered");
     reach("once.posted").await;
     poster.finish().await;
     Ok(true)

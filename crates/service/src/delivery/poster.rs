@@ -4,13 +4,16 @@
 
 mod run;
 
-use konstruct_domain::{ConversationId, Epoch, MessageId, Seq, TenantId};
+use konstruct_domain::{ConversationId, Epoch, MessageId, Seq, TenantId, TraceId};
 use konstruct_protocol::Event;
 use konstruct_redis::live::LiveConnection;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
+use tracing::field::Empty;
+use tracing::{Instrument as _, Span};
 
 use crate::connections::Connections;
+use crate::telemetry::name_message;
 
 /// What the poster is told.
 #[derive(Debug)]
@@ -20,7 +23,16 @@ enum Tell {
     /// The log was begun anew: every connection there was must come back.
     BegunAnew,
     /// Tell when everything up to here is posted.
-    PostedTo(Seq, oneshot::Sender<()>),
+    PostedTo(Seq, oneshot::Sender<Posts>),
+}
+
+/// What a poster has posted so far.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Posts {
+    /// Posts, whatever became of them.
+    pub sent: u64,
+    /// Those that did not reach their connection.
+    pub failed: u64,
 }
 
 /// What cuts an answer off while its model is silent.
@@ -38,6 +50,7 @@ pub struct Poster {
     tell: mpsc::UnboundedSender<Tell>,
     signals: watch::Receiver<Signals>,
     task: JoinHandle<()>,
+    span: Span,
 }
 
 impl Poster {
@@ -51,8 +64,20 @@ impl Poster {
     ) -> Self {
         let (tell, told) = mpsc::unbounded_channel();
         let (signal, signals) = watch::channel(Signals::default());
+        let span = tracing::info_span!(
+            "poster",
+            tenant_id = %tenant,
+            conversation_id = %conversation,
+            message_id = Empty,
+            trace_id = Empty,
+        );
         let run = run::Run::new(connections, tenant, conversation, holder, signal);
-        Self { tell, signals, task: tokio::spawn(run.run(told)) }
+        Self { tell, signals, task: tokio::spawn(run.run(told).instrument(span.clone())), span }
+    }
+
+    /// What it posts from here on is of this message: for the log.
+    pub fn works_on(&self, message: MessageId, trace: TraceId) {
+        name_message(&self.span, message, trace);
     }
 
     /// Hands on what was logged just now.
@@ -72,12 +97,14 @@ impl Poster {
         self.signals.clone()
     }
 
-    /// Waits until everything up to `seq` was posted to everyone who is live, or given up on: some 15 s at most.
-    pub async fn posted_to(&self, seq: Seq) {
+    /// Waits until everything up to `seq` was posted to everyone who is live, or given up on: some 15 s at most. What was
+    /// posted by then; nothing, where the poster is gone.
+    pub async fn posted_to(&self, seq: Seq) -> Posts {
         let (done, wait) = oneshot::channel();
-        if self.tell.send(Tell::PostedTo(seq, done)).is_ok() {
-            let _ = wait.await;
+        if self.tell.send(Tell::PostedTo(seq, done)).is_err() {
+            return Posts::default();
         }
+        wait.await.unwrap_or_default()
     }
 
     /// Posts what is left and gives the lease back.

@@ -112,6 +112,13 @@ impl Held<'_> {
             }
             course.answer_id = Some(answer_id);
         }
+        tracing::info!(
+            provider = request.route.provider.as_str(),
+            model = request.route.model,
+            step,
+            asking = number,
+            "model asked"
+        );
         Ok(Begun::Yes(Box::new(Asking {
             answer_id,
             step,
@@ -208,6 +215,9 @@ impl Held<'_> {
         }
         let shown = self.show(events, Some(turn.id), asking.first_seq).await?;
         if let Shown::From(first) = shown {
+            if asking.first_seq.is_none() {
+                self.tally.spoke();
+            }
             asking.first_seq.get_or_insert(first);
             asking.progress.pending_shown();
             self.show_reply(&(asking.before.clone() + &asking.progress.shown));

@@ -15,7 +15,7 @@ use crate::patience::Patience;
 impl Held<'_> {
     /// Books what an asking used that is not the turn's last word; one that never reached the model used nothing.
     pub(super) async fn bill(
-        &self,
+        &mut self,
         turn: &TurnRow,
         request: &ModelRequest,
         asking: &Asking,
@@ -28,7 +28,7 @@ impl Held<'_> {
     }
 
     /// Books an asking that died with its invocation: what it used is not known but for what it showed.
-    pub(super) async fn bill_the_dead(&self, turn: &TurnRow, course: &Course) -> Result<(), Error> {
+    pub(super) async fn bill_the_dead(&mut self, turn: &TurnRow, course: &Course) -> Result<(), Error> {
         let Some(Step::Asked { number, asking, model, prompt_tokens, .. }) = course.journal.unsettled()
         else {
             return Ok(());
@@ -40,9 +40,11 @@ impl Held<'_> {
         self.book(turn, &self.row(turn, model, used)).await
     }
 
-    async fn book(&self, turn: &TurnRow, usage: &Usage) -> Result<(), Error> {
+    async fn book(&mut self, turn: &TurnRow, usage: &Usage) -> Result<(), Error> {
         let book = || async { self.agent.db.begin(self.tenant).await?.record_usage(turn.id, usage).await };
-        Patience::of(OUTAGE).retry(book).await
+        Patience::of(OUTAGE).retry(book).await?;
+        self.tally.used(usage);
+        Ok(())
     }
 
     /// The provider's count, else our estimate.

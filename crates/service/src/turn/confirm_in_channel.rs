@@ -48,12 +48,12 @@ impl Held<'_> {
                 Ok(Some(wait)) if Instant::now() + wait < until => sleep(wait).await,
                 Ok(None) => break,
                 Ok(Some(_)) => {
-                    tracing::warn!(turn_id = %turn.id, "a question did not get to its channel in time");
+                    tracing::warn!("a question did not get to its channel in time");
                     break;
                 }
                 Err(ChannelError::Fenced) => break,
                 Err(error) => {
-                    tracing::warn!(%error, turn_id = %turn.id, "a question did not get to its channel");
+                    tracing::warn!(%error, "a question did not get to its channel");
                     break;
                 }
             }

@@ -108,9 +108,13 @@ impl Held<'_> {
         };
         let ended = Patience::of(OUTAGE).retry(store).await?;
         reach("end.stored").await;
+        if let Some(usage) = &end.usage {
+            self.tally.used(usage);
+        }
         if !ended {
             return Ok(Turned::GiveUp);
         }
+        self.tally.ended(if end.stopped { "stopped" } else { "answered" }, None);
         let End { id, text, stopped, .. } = end;
         let turned = self.announce_end(turn, &Ended::Answer { id, text: text.clone(), stopped }).await?;
         self.remember(turn, course, text).await;
@@ -138,6 +142,7 @@ impl Held<'_> {
         if !ended {
             return Ok(Turned::GiveUp);
         }
+        self.tally.ended("failed", Some(code));
         let turned = self.announce_end(turn, &Ended::Error(code.as_str().to_owned())).await?;
         self.hand_over_after(turn, turned, to_human).await
     }

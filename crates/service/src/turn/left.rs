@@ -15,7 +15,8 @@ impl Held<'_> {
             epoch: self.leased.guard.epoch,
             last_seq: self.writer.known(),
         };
-        let left = LeftTurn { id: turn.id, answer_id: turn.answer_id, ended: turn.ended.clone() };
+        let trace = Some(self.trace);
+        let left = LeftTurn { id: turn.id, answer_id: turn.answer_id, ended: turn.ended.clone(), trace };
         let (tenant, conversation) = (self.tenant, self.conversation());
         let ended = self.on_behalf().end_left(tenant, conversation, log, &left).await?;
         let Some((ended, last)) = ended else { return Ok(Turned::GiveUp) };

@@ -15,6 +15,7 @@ use konstruct_protocol::ErrorCode;
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep_until};
+use tracing::Instrument as _;
 
 use super::{Held, Turned, is_reply};
 use crate::error::Error;
@@ -39,7 +40,12 @@ pub(crate) struct Reply {
 impl Reply {
     fn start(reply: Box<dyn ChannelReply>, installed: Installed, addressee: Addressee) -> Self {
         let (text, newest) = watch::channel(Arc::from(""));
-        Self { text, showing: Showing(tokio::spawn(show(reply, newest))), installed, addressee }
+        Self {
+            text,
+            showing: Showing(tokio::spawn(show(reply, newest).in_current_span())),
+            installed,
+            addressee,
+        }
     }
 }
 
@@ -111,7 +117,7 @@ impl Held<'_> {
         }
         let find = || self.agent.outgoing.of_turn(&self.agent.db, self.tenant, turn);
         let Some((installed, addressee)) = Patience::of(super::OUTAGE).retry(find).await? else {
-            tracing::warn!(turn_id = %turn.id, channel = turn.channel.as_str(), "no installation to answer through");
+            tracing::warn!(channel = turn.channel.as_str(), "no installation to answer through");
             return Ok(());
         };
         let work = self.work(turn);
@@ -126,7 +132,7 @@ impl Held<'_> {
         };
         match installed.channel.reply(to) {
             Ok(reply) => self.reply = Some(Reply::start(reply, installed, addressee)),
-            Err(error) => tracing::error!(%error, turn_id = %turn.id, "an answer cannot be posted"),
+            Err(error) => tracing::error!(%error, "an answer cannot be posted"),
         }
         Ok(())
     }
@@ -172,14 +178,14 @@ impl Held<'_> {
             self.agent.outgoing.lost_streaming(&self.agent.db, self.tenant, installed.id).await;
         }
         match done {
-            Ok(()) => {}
+            Ok(()) => tracing::info!("the channel has the answer"),
             Err(ChannelError::Fenced) => return Ok(Turned::GiveUp),
             Err(ChannelError::Later(wait)) => {
-                tracing::warn!(turn_id = %turn.id, wait_s = wait.as_secs(), "the channel puts an answer off");
+                tracing::warn!(wait_s = wait.as_secs(), "the channel puts an answer off");
                 return Ok(Turned::Later(wait.clamp(Duration::from_secs(1), LATER_MAX)));
             }
             Err(error) if error.is_retryable() => return Err(Error::Away(error.to_string())),
-            Err(error) => tracing::error!(%error, turn_id = %turn.id, "an answer did not reach its channel"),
+            Err(error) => tracing::error!(%error, "an answer did not reach its channel"),
         }
         if let Err(error) = self.agent.connections.redis.engage(self.tenant, self.conversation()).await {
             tracing::warn!(%error, "a thread could not be followed on");

@@ -136,6 +136,7 @@ impl Held<'_> {
             self.agent.db.begin(self.tenant).await?.finish_model_step(work, number, &result, &usage).await
         };
         let finished = Patience::of(OUTAGE).retry(finish).await?;
+        self.tally.used(&usage);
         reach("round.journaled").await;
         if !finished {
             return Ok(Round::Ended(Turned::GiveUp));
@@ -154,7 +155,7 @@ impl Held<'_> {
         asking: &Asking,
         failure: &ModelError,
     ) -> Result<Option<Round>, Error> {
-        tracing::warn!(error = %failure, turn_id = %turn.id, provider = request.route.provider.as_str(),
+        tracing::warn!(error = %failure, provider = request.route.provider.as_str(),
             model = request.route.model, "the model failed");
         self.bill(turn, request, asking).await?;
         reach("answer.billed").await;

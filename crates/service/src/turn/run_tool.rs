@@ -32,12 +32,16 @@ impl Held<'_> {
         tool: &Tool,
         arguments: &Map<String, Value>,
     ) -> Result<Called, Error> {
+        // Its own name, which the tenant gave it: what the model called it may be anything.
+        let name = tool.spec.name.as_str();
+        tracing::info!(tool = name, "tool begun");
         let began = Instant::now();
         let limit = self.agent.limits.tool_time;
         let ran = tokio::time::timeout(limit, self.run(at.turn, course, tool, arguments, limit)).await;
+        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+        tracing::info!(tool = name, duration_ms, timed_out = ran.is_err(), "tool ended");
         let text = ran.unwrap_or_else(|_| "timed out".to_owned());
         reach("tool.ran").await;
-        let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
         let result = ToolResult { result: bounded(text, self.agent.limits.tool_result_bytes), duration_ms };
         self.finish_call(course, at, result).await
     }

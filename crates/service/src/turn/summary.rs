@@ -32,7 +32,7 @@ impl Held<'_> {
             return;
         };
         if let Err(error) = self.summarise_after(turn, until).await {
-            tracing::warn!(%error, turn_id = %turn.id, "a summary could not be made");
+            tracing::warn!(%error, "a summary could not be made");
         }
     }
 

@@ -139,7 +139,10 @@ impl Held<'_> {
         let parked = Patience::of(OUTAGE).retry(park).await?;
         reach("tool.parked").await;
         match parked {
-            Parked::Yes => self.parked(turn, course, call).await,
+            Parked::Yes => {
+                tracing::info!("a call waits for a yes");
+                self.parked(turn, course, call).await
+            }
             Parked::Fenced => Ok(Called::GiveUp),
             // Its channel's journal went on without us: the next invocation begins with what is there.
             Parked::Decided if turn.channel != Channel::Web => Ok(Called::GiveUp),
@@ -213,6 +216,7 @@ impl Held<'_> {
             (Decision::Denied | Decision::Cancelled, _) => DENIED.to_owned(),
             (Decision::Expired, _) => EXPIRED.to_owned(),
         };
+        tracing::info!(decision = decision.as_str(), "a call was not run");
         let result = ToolResult { result: not_run, duration_ms: 0 };
         self.finish_call(course, at, result).await
     }
@@ -245,6 +249,7 @@ impl Held<'_> {
         }
         course.journal.note_call(number, call, CallState::Done(result.result.clone()));
         reach("tool.refused").await;
+        tracing::info!("a call was not run");
         if self.show_call(course, call).await? == Shown::GiveUp {
             return Ok(Called::GiveUp);
         }

@@ -55,12 +55,13 @@ mod tests {
     fn a_message_becomes_the_record_aws_would_send() {
         let message = json!({
             "MessageId": "m", "ReceiptHandle": "r", "Body": "b", "MD5OfBody": "5",
-            "Attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "g"},
+            "Attributes": {"ApproximateReceiveCount": "1", "MessageGroupId": "g", "AWSTraceHeader": "Root=1-a-b"},
             "MessageAttributes": {"a": {"StringValue": "x", "DataType": "String"}},
         });
         let record = event("q.fifo", &[message])["Records"][0].clone();
         assert_eq!(record["eventSourceARN"], "arn:aws:sqs:us-east-1:000000000000:q.fifo");
         assert_eq!(record["attributes"]["ApproximateReceiveCount"], "1");
+        assert_eq!(record["attributes"]["AWSTraceHeader"], "Root=1-a-b");
         assert_eq!(record["messageAttributes"]["a"]["stringValue"], "x");
         assert!(record.get("md5OfMessageAttributes").is_none());
     }

@@ -15,7 +15,7 @@ use konstruct_redis::push::PushLease;
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::Instant;
 
-use super::{Signals, Tell};
+use super::{Posts, Signals, Tell};
 use crate::connections::Connections;
 use crate::delivery::batch::next_batch;
 use crate::error::Error;
@@ -57,7 +57,8 @@ pub(super) struct Run {
     dropped: HashSet<String>,
     postings: FuturesUnordered<Posting>,
     closings: FuturesUnordered<Closing>,
-    waiting: Vec<(Seq, oneshot::Sender<()>)>,
+    waiting: Vec<(Seq, oneshot::Sender<Posts>)>,
+    posts: Posts,
     /// Since when the lease is not ours; `None`: it is.
     unleased: Option<Instant>,
     grown: usize,
@@ -85,6 +86,7 @@ impl Run {
             postings: FuturesUnordered::new(),
             closings: FuturesUnordered::new(),
             waiting: Vec::new(),
+            posts: Posts::default(),
             unleased: Some(Instant::now()),
             grown: 0,
         }
@@ -248,6 +250,8 @@ impl Run {
     }
 
     fn posted(&mut self, id: &str, seq: Seq, outcome: PostOutcome) {
+        self.posts.sent += 1;
+        self.posts.failed += u64::from(outcome != PostOutcome::Delivered);
         match outcome {
             PostOutcome::Delivered => {
                 if let Some(target) = self.targets.get_mut(id) {
@@ -314,7 +318,7 @@ impl Run {
         let mut still = Vec::new();
         for (seq, done) in self.waiting.drain(..) {
             if seq <= reached {
-                let _ = done.send(());
+                let _ = done.send(self.posts);
             } else {
                 still.push((seq, done));
             }

@@ -1,0 +1,68 @@
+//! The door of administration: what an operator's commands read and write (docs/OPERATIONS.md). It is opened as the
+//! owner of the schema and becomes `konstruct_admin` for each transaction: that role sees tenants and people, everything
+//! else of one tenant only, and nothing that was said or sealed.
+
+pub mod agents;
+pub mod keys;
+pub mod people;
+pub mod servers;
+pub mod tenants;
+
+use futures_util::future::try_join_all;
+use konstruct_domain::TenantId;
+use tokio_postgres::{Client, Row, Statement};
+use uuid::Uuid;
+
+use crate::error::DbError;
+use crate::login::Login;
+use crate::tenant_tx::{Step, pipelined};
+
+/// One connection, for one command after the other.
+pub struct Administration {
+    client: Client,
+}
+
+impl std::fmt::Debug for Administration {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Administration")
+    }
+}
+
+impl Administration {
+    /// Connects as the owner, or as whoever else may become `konstruct_admin`.
+    ///
+    /// # Errors
+    /// Postgres is away, or refuses the login.
+    pub async fn connect(login: &Login) -> Result<Self, DbError> {
+        let (client, _) = login.open().await?;
+        Ok(Self { client })
+    }
+
+    /// Runs the statements in order as one transaction for a tenant; the rows of each.
+    async fn run<const N: usize>(
+        &self,
+        tenant: TenantId,
+        steps: [Step<'_>; N],
+    ) -> Result<[Vec<Row>; N], DbError> {
+        let prepared: Vec<Statement> =
+            try_join_all(steps.iter().map(|(sql, _)| self.client.prepare(sql))).await?;
+        let begin = format!(
+            "BEGIN; SET LOCAL ROLE konstruct_admin; SELECT set_config('app.current_tenant', '{tenant}', true)"
+        );
+        pipelined(&self.client, &begin, &prepared, steps).await
+    }
+
+    /// The same where no tenant is current: of tenants and people only.
+    async fn above<const N: usize>(&self, steps: [Step<'_>; N]) -> Result<[Vec<Row>; N], DbError> {
+        self.run(TenantId(Uuid::nil()), steps).await
+    }
+}
+
+/// What a command found in its place, and whether it made that itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Made<T> {
+    /// What is there now.
+    pub row: T,
+    /// It was made just now; otherwise it was there, and nothing of it was changed.
+    pub created: bool,
+}
