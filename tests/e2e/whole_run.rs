@@ -53,9 +53,8 @@ async fn walk() {
     assert_eq!(rest.post(&format!("{messages}?wait=20"), json!({"content": canary()})).await.status, 200);
     assert_eq!(rest.post(&messages, json!({"content": canary(), "id": canary()})).await.status, 422);
     let admin = Rest::of(&stack.admin("acme"));
-    let path = format!("/conversations/{conversation}/replies");
-    let reply = admin.post(&path, json!({"content": canary()}));
-    assert_eq!(reply.await.status, 202);
+    let replies = format!("/conversations/{conversation}/replies");
+    assert_eq!(admin.post(&replies, json!({"content": canary()})).await.status, 202);
     let notice =
         json!({"text": canary(), "conversation_id": conversation, "tenant_id": stack.tenant_id("acme")});
     assert_eq!(admin.post("/notices", notice).await.status, 202);

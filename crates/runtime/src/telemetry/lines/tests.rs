@@ -1,3 +1,5 @@
+//! Lines as they are written: flat, with every id, and nothing of what must not be told. No line here leaves the process.
+
 use std::sync::{Arc, Mutex};
 
 use serde_json::{Value, json};
