@@ -31,7 +31,7 @@ def say(text):
 
 def walked(stack, step):
     """Walks one step; what the emulator checked meanwhile. No function may have been refused anything."""
-    began, clock = time.monotonic(), time.time()
+    clock = time.time()
     try:
         step.act(stack)
     except Failed as error:
@@ -39,7 +39,6 @@ def walked(stack, step):
     checks = [tuple(check) for check in stack.ask_emulator(do="checks", since=clock)]
     if refused := [check for check in checks if not check[3] and check[0].startswith(stack.name)]:
         raise Failed(f"{step.name}: a function may not do what it does: {refused}")
-    say(f"{stack.name} {step.name} ({time.monotonic() - began:.1f} s)")
     return checks
 
 
@@ -55,8 +54,17 @@ def deployed(aws, servers, package, number, model, slack, variant):
 def lane(stack, number, stacks):
     """What one stack has to do: the whole walk, its share of permissions, the whole walk again. What failed."""
     mine = [step for step in STEPS if step.fits(stack)]
-    seen = {step: walked(stack, step) for step in mine if number == 0 or not step.once}
-    holders, wrong = policies.of(stack), []
+    wrong, seen, holders = [], {}, []
+
+    def again(once):
+        for step in mine:
+            if once or not step.once:
+                seen[step] = walked(stack, step)
+                yield f"{step.name}"
+    wrong += tried(stack, lambda: again(number == 0))
+    if wrong:
+        return wrong, holders  # there is nothing to take away from what does not work
+    holders = policies.of(stack)
     found = cases(holders, seen)
     if stack.variant is as_given:
         # What the others have too is theirs to show.
@@ -71,9 +79,7 @@ def lane(stack, number, stacks):
     if number == 0:
         for key in stack.resources("AWS::KMS::Key").values():
             wrong += tried(stack, lambda: administration_noticed(stack, key))
-    for step in mine:
-        if not step.once:
-            walked(stack, step)
+    wrong += tried(stack, lambda: again(False))
     return wrong, holders
 
 
@@ -94,6 +100,8 @@ def everything(aws, package, stacks):
         newer = pool.submit(Package, aws, package.functions, "newer")
         done = list(pool.map(lambda number: lane(stacks[number], number, stacks), range(len(stacks))))
     wrong = [each for some, _ in done for each in some]
+    if not all(holders for _, holders in done):
+        raise Failed("\n".join(["", *wrong]))
     found = [permission for _, holders in done for holder in holders for permission in holder.permissions]
     unknown = {name for _, name in done[0][1][0].unknown}
     wrong += tried(stacks[0], lambda: [elsewhere.all_deployed(package.template, found),
@@ -138,6 +146,7 @@ def main():
                 for step in STEPS:
                     if given.only in step.name and step.fits(stack):
                         walked(stack, step)
+                        say(f"{stack.name} {step.name}")
         except Failed as error:
             raise Failed(f"{error}\n{servers.tail('ministack')}") from error
 
