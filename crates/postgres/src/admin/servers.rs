@@ -79,7 +79,7 @@ impl Administration {
     ) -> Result<Option<(ServerRow, ServerRow)>, DbError> {
         const CHANGE: &str = "
             UPDATE tool_servers SET url = coalesce($2, url),
-                status = CASE $3 WHEN true THEN 'active' WHEN false THEN 'removed' ELSE status END
+                status = CASE WHEN $3 THEN 'active' WHEN NOT $3 THEN 'removed' ELSE status END
             WHERE name = $1";
         const FORGET: &str = "UPDATE tool_servers SET key = NULL WHERE name = $1 AND NOT $2";
         let name = name.as_str();
