@@ -2,11 +2,15 @@
 
 export CARGO_TARGET_DIR ?= $(HOME)/.cache/konstruct/target
 
-.PHONY: dev dev-reset dlq-redrive setup build-local test
+.PHONY: dev dev-reset swap dlq-redrive setup build-local test
 
 # Starts everything and runs until Ctrl-C or SIGTERM.
 dev:
 	@tools/setup/dev
+
+# Builds, and swaps the running stack's functions for what was built.
+swap:
+	@tools/setup/swap
 
 # Deletes the stack's data.
 dev-reset:

@@ -10,6 +10,7 @@
     reason = "a test stops at what it did not expect, and reads the machine's clock and environment"
 )]
 
+mod admin;
 mod agent;
 mod bad_input;
 mod channels;
@@ -35,4 +36,5 @@ mod stack;
 mod stop;
 mod tokens;
 mod trouble;
+mod upgrade;
 mod verify;

@@ -56,7 +56,9 @@ async fn every_policy_is_the_tenants_own_or_one_of_the_named_doors() {
         let (qual, check): (Option<String>, Option<String>) = (row.get(5), row.get(6));
         let qual = qual.unwrap_or_default();
         let what = format!("{table}.{policy}: {qual} {check:?} {roles:?}");
-        assert_eq!(row.get::<_, String>(2), "PERMISSIVE", "{what}");
+        // Who is a member is narrowed once more: of a disabled tenant nobody is.
+        let narrows = policy == "active_tenants_only";
+        assert_eq!(row.get::<_, String>(2), if narrows { "RESTRICTIVE" } else { "PERMISSIVE" }, "{what}");
         assert_eq!(check, None, "a check of its own could be wider: {what}");
         match policy.as_str() {
             "tenant_only" => {
@@ -83,6 +85,17 @@ async fn every_policy_is_the_tenants_own_or_one_of_the_named_doors() {
                     "{what}"
                 );
             }
+            "active_tenants_only" => {
+                assert_eq!((table.as_str(), command.as_str()), ("tenant_members", "SELECT"), "{what}");
+                let asking = "SELECT DISTINCT grantee::text FROM information_schema.column_privileges
+                    WHERE table_name = 'tenant_members' AND privilege_type = 'SELECT'
+                      AND grantee NOT IN ('konstruct_owner', 'konstruct_admin') ORDER BY 1";
+                assert_eq!(roles, list(&app, asking).await, "whoever asks who is a member: {what}");
+            }
+            "administration" => {
+                assert!(ABOVE_TENANTS.contains(&table.as_str()), "{what}");
+                assert_eq!((roles, command.as_str()), (vec!["konstruct_admin".to_owned()], "ALL"), "{what}");
+            }
             _ => panic!("nobody knows this policy: {what}"),
         }
     }
@@ -101,15 +114,18 @@ async fn the_roles_of_the_service_own_nothing_and_cannot_bypass_anything() {
         AND (rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication OR rolinherit)";
     assert_eq!(list(&app, sql).await, [""; 0]);
     let owned = "SELECT c.relname::text FROM pg_class c JOIN pg_roles r ON r.oid = c.relowner
-        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform', 'konstruct_directory')";
+        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform', 'konstruct_directory',
+            'konstruct_admin')";
     assert_eq!(list(&app, owned).await, [""; 0]);
     let functions = "SELECT p.proname::text FROM pg_proc p JOIN pg_roles r ON r.oid = p.proowner
-        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform')";
+        WHERE r.rolname IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform', 'konstruct_admin')";
     assert_eq!(list(&app, functions).await, [""; 0]);
     let member_of = "SELECT m.roleid::regrole::text FROM pg_auth_members m
-        WHERE m.member::regrole::text IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform')";
+        WHERE m.member::regrole::text IN ('konstruct_app', 'konstruct_channels', 'konstruct_agent', 'konstruct_platform', 'konstruct_directory',
+            'konstruct_admin')";
     assert_eq!(list(&app, member_of).await, [""; 0], "a member could set that role");
-    let logs_in = "SELECT rolname::text FROM pg_roles WHERE rolname = 'konstruct_directory' AND rolcanlogin";
+    let logs_in = "SELECT rolname::text FROM pg_roles
+        WHERE rolname IN ('konstruct_directory', 'konstruct_admin') AND rolcanlogin";
     assert_eq!(list(&app, logs_in).await, [""; 0]);
     let owner =
         "SELECT rolname::text FROM pg_roles WHERE rolname = 'konstruct_owner' AND (rolsuper OR rolbypassrls)";
@@ -270,8 +286,33 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
         "who calls a channel reads its sealed secrets"
     );
     let keys = "SELECT DISTINCT grantee::text FROM information_schema.column_privileges
-        WHERE table_name IN ('provider_keys', 'tool_servers') AND grantee <> 'konstruct_owner'";
+        WHERE table_name IN ('provider_keys', 'tool_servers') AND column_name = 'key' AND privilege_type = 'SELECT'
+          AND grantee <> 'konstruct_owner'";
     assert_eq!(list(&app, keys).await, ["konstruct_agent"], "only the agent uses models and tools");
+    let kept = "SELECT DISTINCT grantee::text FROM information_schema.column_privileges
+        WHERE table_name IN ('provider_keys', 'tool_servers') AND grantee <> 'konstruct_owner' ORDER BY 1";
+    assert_eq!(
+        list(&app, kept).await,
+        ["konstruct_admin", "konstruct_agent"],
+        "and only commands write them"
+    );
+    let said = "SELECT DISTINCT table_name::text FROM information_schema.column_privileges
+        WHERE grantee = 'konstruct_admin' ORDER BY 1";
+    assert_eq!(
+        list(&app, said).await,
+        [
+            "agent_models",
+            "agent_tools",
+            "agents",
+            "portal_users",
+            "provider_keys",
+            "tenant_members",
+            "tenants",
+            "token_months",
+            "tool_servers",
+        ],
+        "nothing that was said"
+    );
 }
 
 /// proves TEN-04

@@ -10,6 +10,7 @@
     reason = "what fails here fails a test"
 )]
 
+mod admin;
 mod admission;
 mod catalogue;
 mod confirmations;

@@ -42,7 +42,7 @@ pub struct NewChannelMessage<'a> {
 }
 
 impl TenantTx {
-    /// What admitting a channel's message takes; `None`: no such tenant.
+    /// What admitting a channel's message takes; `None`: no such tenant, or a disabled one.
     ///
     /// # Errors
     /// [`DbError`].
@@ -52,7 +52,7 @@ impl TenantTx {
     ) -> Result<Option<ThreadAdmission>, DbError> {
         const SQL: &str = "
             SELECT t.messages_per_minute, coalesce(c.status = 'human', false) AS human
-            FROM tenants t LEFT JOIN web_conversations c ON c.id = $1";
+            FROM tenants t LEFT JOIN web_conversations c ON c.id = $1 WHERE t.is_active";
         let id = self.tenant;
         let rows = self.query(SQL, &[&conversation.0]).await?;
         let Some(row) = rows.first() else { return Ok(None) };

@@ -32,6 +32,7 @@
 //! # }
 //! ```
 
+pub mod admin;
 pub mod agents;
 pub mod channel_messages;
 pub mod confirmations;

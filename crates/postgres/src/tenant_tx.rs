@@ -8,7 +8,7 @@ use deadpool_postgres::{Hook, HookError, Manager, ManagerConfig, Object, Pool, R
 use futures_util::future::{join_all, try_join_all};
 use konstruct_domain::TenantId;
 use tokio_postgres::types::ToSql;
-use tokio_postgres::{Config, Row, Statement};
+use tokio_postgres::{Client, Config, Row, Statement};
 
 use crate::error::DbError;
 
@@ -95,18 +95,7 @@ impl TenantTx {
             try_join_all(steps.iter().map(|(sql, _)| client.prepare_cached(sql))).await?;
         // The tenant is a UUID, so its text needs no quoting. `true`: for this transaction only.
         let begin = format!("BEGIN; SELECT set_config('app.current_tenant', '{}', true)", self.tenant);
-        // Polled in order, each future sends before it waits: everything is on the wire after the first poll.
-        let (began, results, committed) = tokio::join!(
-            biased;
-            client.batch_execute(&begin),
-            join_all(prepared.iter().zip(&steps).map(|(statement, (_, values))| client.query(statement, values))),
-            client.batch_execute("COMMIT"),
-        );
-        began?;
-        // When a statement failed, COMMIT answers well and has rolled back: each result counts.
-        let rows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
-        committed?;
-        rows.try_into().map_err(|_| DbError::Configuration("a statement has no result".to_owned()))
+        pipelined(client, &begin, &prepared, steps).await
     }
 
     /// Runs one statement as a transaction; its rows.
@@ -118,6 +107,27 @@ impl TenantTx {
         let [rows] = self.run([(sql, values)]).await?;
         Ok(rows)
     }
+}
+
+/// `begin`, the statements and COMMIT in one round trip; the rows of each statement.
+pub(crate) async fn pipelined<const N: usize>(
+    client: &Client,
+    begin: &str,
+    prepared: &[Statement],
+    steps: [Step<'_>; N],
+) -> Result<[Vec<Row>; N], DbError> {
+    // Polled in order, each future sends before it waits: everything is on the wire after the first poll.
+    let (began, results, committed) = tokio::join!(
+        biased;
+        client.batch_execute(begin),
+        join_all(prepared.iter().zip(&steps).map(|(statement, (_, values))| client.query(statement, values))),
+        client.batch_execute("COMMIT"),
+    );
+    began?;
+    // When a statement failed, COMMIT answers well and has rolled back: each result counts.
+    let rows = results.into_iter().collect::<Result<Vec<_>, _>>()?;
+    committed?;
+    rows.try_into().map_err(|_| DbError::Configuration("a statement has no result".to_owned()))
 }
 
 /// A pool as every role uses it: checked on each new connection, never a connection that idled too long.

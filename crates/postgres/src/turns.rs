@@ -90,7 +90,7 @@ pub(crate) const NEXT_TURN: &str = "
          WHERE p.conversation_id = $1 AND p.role = 'user' AND p.position < t.position
          ORDER BY p.position DESC LIMIT 1) AS previous,
         a.tenant_id AS agent_tenant_id, a.id AS agent_id, a.name, a.role, a.persona, a.instructions, a.language,
-        a.model, a.is_active
+        a.model, a.is_active AND EXISTS (SELECT 1 FROM tenants WHERE is_active) AS is_active
     FROM turns t
     JOIN web_conversations c ON c.id = t.conversation_id
     JOIN agents a ON a.id = c.agent_id

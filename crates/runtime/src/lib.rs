@@ -16,6 +16,7 @@ mod system;
 mod telemetry;
 mod websocket;
 
+pub mod admin;
 pub mod agent;
 pub mod agents_list;
 pub mod channels_list;

@@ -23,6 +23,8 @@ pub mod toolbox;
 pub(crate) mod tools;
 pub mod wish;
 
+pub use equipment::{PROVIDER_KEY, TOOL_SERVER_KEY};
+
 use std::sync::Arc;
 use std::time::Duration;
 

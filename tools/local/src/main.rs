@@ -17,6 +17,7 @@ mod gateway;
 mod http_client;
 mod ids;
 mod lambda;
+mod lambda_api;
 mod listeners;
 mod local_api;
 mod lock;

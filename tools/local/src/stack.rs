@@ -89,9 +89,11 @@ async fn start(config: &Config, secrets: &Secrets, started: &Started) -> Result<
     let wiring = template::read(&template, &inputs, &config.limits).context("infra/template.yaml")?;
     queues::create(&client, &wiring.queues).await?;
     let faults = Arc::new(Faults::default());
+    let names = wiring.functions.iter().map(|function| function.folder.as_str());
     let setup = Setup {
         state_dir: config.state_dir.clone(),
-        binaries: binaries::set_aside(&config.binaries, &config.state_dir, &wiring.functions)?,
+        built: config.binaries.clone(),
+        binaries: binaries::set_aside(&config.binaries, &config.state_dir, names)?,
         logs: config.logs(),
         runtime_api_port: config.ports.runtime_api(),
         sqs_endpoint: inputs.sqs_endpoint.clone(),

@@ -160,6 +160,12 @@ fn granted(grants: &[Grant], name: &str) -> Option<Confirmation> {
     Some(if grant.needs_confirmation { Confirmation::Needed } else { Confirmation::NotNeeded })
 }
 
+/// Whether a tool of this name is built in.
+#[must_use]
+pub fn is_built_in(name: &str) -> bool {
+    built_in().iter().any(|(spec, _)| spec.name == name)
+}
+
 fn built_in() -> [(ToolSpec, Runner); 4] {
     let text = |about: &str| json!({"type": "string", "description": about});
     let spec = |name: &str, description: &str, properties: Value, required: Value| {

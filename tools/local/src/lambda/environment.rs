@@ -2,13 +2,14 @@
 //! Nothing else of the host's environment may get in, or it would work here and fail when deployed.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 
 use crate::template::{FunctionSpec, REGION};
 
 use super::host::Setup;
 
 /// The variables of one sandbox.
-pub fn of(spec: &FunctionSpec, setup: &Setup, sandbox: &str) -> BTreeMap<String, String> {
+pub fn of(spec: &FunctionSpec, setup: &Setup, sandbox: &str, binaries: &Path) -> BTreeMap<String, String> {
     let mut variables = spec.environment.clone();
     let lambda = [
         ("AWS_REGION", REGION.to_string()),
@@ -25,7 +26,7 @@ pub fn of(spec: &FunctionSpec, setup: &Setup, sandbox: &str) -> BTreeMap<String,
         // The sandbox's id as a path prefix: one port serves them all.
         ("AWS_LAMBDA_RUNTIME_API", format!("http://127.0.0.1:{}/{sandbox}", setup.runtime_api_port)),
         ("_HANDLER", spec.handler.clone()),
-        ("LAMBDA_TASK_ROOT", setup.binaries.display().to_string()),
+        ("LAMBDA_TASK_ROOT", binaries.display().to_string()),
         // As SAM CLI has it: what may be used on a developer's machine only looks for this.
         ("AWS_SAM_LOCAL", "true".into()),
         ("LANG", "en_US.UTF-8".into()),

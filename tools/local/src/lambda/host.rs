@@ -2,7 +2,7 @@
 //! It must start a function the same way whoever calls it.
 
 use std::collections::{BTreeMap, HashMap};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -10,6 +10,8 @@ use bytes::Bytes;
 use serde_json::{Map, Value};
 use tokio::sync::watch;
 
+use crate::binaries;
+use crate::error::{Error, Result};
 use crate::faults::Faults;
 use crate::template::FunctionSpec;
 
@@ -25,7 +27,9 @@ const IDLE_LIFETIME: Duration = Duration::from_secs(300);
 pub struct Setup {
     /// The stack's state, named in every function's environment.
     pub state_dir: PathBuf,
-    /// Folder of the binaries.
+    /// Where a build puts the binaries.
+    pub built: PathBuf,
+    /// Folder of the binaries that were set aside at start.
     pub binaries: PathBuf,
     /// Folder of the logs.
     pub logs: PathBuf,
@@ -40,6 +44,9 @@ pub struct Setup {
 pub struct Host {
     pools: BTreeMap<String, Arc<Pool>>,
     sandboxes: Arc<Sandboxes>,
+    setup: Arc<Setup>,
+    /// The last build; 0 is that of the start.
+    build: Mutex<u64>,
 }
 
 /// Every live sandbox by id: whom a Runtime API call is from.
@@ -84,12 +91,52 @@ impl Host {
             let folder = spec.folder.clone();
             (folder, Arc::new(Pool::new(spec, setup.clone(), faults.clone(), sandboxes.clone())))
         });
-        Arc::new(Self { pools: pools.collect(), sandboxes })
+        let pools = pools.collect();
+        Arc::new(Self { pools, sandboxes, setup, build: Mutex::default() })
     }
 
     /// Every function's folder.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.pools.keys().map(String::as_str)
+    }
+
+    /// The folder of a function that is named by it, or as the template names it.
+    pub fn folder_of(&self, name: &str) -> Option<String> {
+        let found = self.pools.iter().find(|(folder, pool)| *folder == name || pool.spec.name == name);
+        found.map(|(folder, _)| folder.clone())
+    }
+
+    /// New binaries for one function, or for all (`*`), from `folder` or from where builds put them: what begins from now
+    /// on runs in them. What runs goes on in the old ones, as on AWS, or is killed with them (`kill`), as in a crash.
+    pub fn swap(&self, name: &str, folder: Option<&Path>, kill: bool) -> Result<()> {
+        let mut last = self.build.lock().unwrap_or_else(PoisonError::into_inner);
+        let chosen: Vec<&Arc<Pool>> = self
+            .pools
+            .iter()
+            .filter(|(folder, _)| name == "*" || *folder == name)
+            .map(|(_, pool)| pool)
+            .collect();
+        if chosen.is_empty() {
+            return Err(Error::new(format!("there is no function {name}")));
+        }
+        let build = *last + 1;
+        let names = chosen.iter().map(|pool| pool.spec.folder.as_str());
+        let built = folder.unwrap_or(&self.setup.built);
+        let aside = binaries::set_aside_again(built, &self.setup.state_dir, build, names)?;
+        *last = build;
+        chosen.iter().for_each(|pool| pool.swap(build, &aside));
+        if kill {
+            for sandbox in self.sandboxes.live().values().filter(|sandbox| sandbox.is_old()) {
+                sandbox.kill(Failure::Crashed);
+            }
+        }
+        Ok(())
+    }
+
+    /// Which build each function is of, and how many invocations ended in each.
+    pub fn builds(&self) -> Value {
+        let builds = self.pools.iter().map(|(name, pool)| (name.clone(), pool.builds()));
+        Value::Object(builds.collect::<Map<_, _>>())
     }
 
     /// The sandbox with this id.

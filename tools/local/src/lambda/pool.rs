@@ -1,11 +1,14 @@
 //! The sandboxes of one function: warm ones are used again, the most recent first; a new one is
 //! started when all are busy. It must never queue an invocation behind another one.
 
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use bytes::Bytes;
+use serde_json::{Map, Value, json};
 use tokio::process::{Child, Command};
 use tokio::sync::mpsc;
 use tokio::time::Instant;
@@ -36,6 +39,16 @@ pub struct Pool {
     setup: Arc<Setup>,
     sandboxes: Arc<Sandboxes>,
     idle: Mutex<Vec<(Instant, Arc<Sandbox>)>>,
+    build: Mutex<Build>,
+}
+
+/// What new processes run.
+#[derive(Debug)]
+struct Build {
+    number: u64,
+    folder: PathBuf,
+    /// How many invocations ended in processes of each build.
+    ended: BTreeMap<u64, u64>,
 }
 
 impl Pool {
@@ -46,11 +59,43 @@ impl Pool {
         faults: Arc<Faults>,
         sandboxes: Arc<Sandboxes>,
     ) -> Self {
-        Self { spec, metrics: Metrics::default(), faults, setup, sandboxes, idle: Mutex::default() }
+        let build = Build { number: 0, folder: setup.binaries.clone(), ended: BTreeMap::new() };
+        let (idle, build) = (Mutex::default(), Mutex::new(build));
+        Self { spec, metrics: Metrics::default(), faults, setup, sandboxes, idle, build }
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<(Instant, Arc<Sandbox>)>> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn build(&self) -> MutexGuard<'_, Build> {
+        self.build.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The build that new processes are of.
+    pub fn build_number(&self) -> u64 {
+        self.build().number
+    }
+
+    /// From now on processes are of another build. Idle ones end, busy ones with their invocation.
+    pub fn swap(&self, number: u64, folder: &Path) {
+        let mut build = self.build();
+        build.number = number;
+        build.folder = folder.to_path_buf();
+        drop(build);
+        self.reap(Duration::ZERO);
+    }
+
+    /// An invocation ended in a process of this build.
+    pub fn ended(&self, build: u64) {
+        *self.build().ended.entry(build).or_default() += 1;
+    }
+
+    /// The build of new processes, and how many invocations ended in each.
+    pub fn builds(&self) -> Value {
+        let build = self.build();
+        let ended = build.ended.iter().map(|(number, count)| (number.to_string(), json!(count)));
+        json!({"build": build.number, "ended": ended.collect::<Map<_, _>>()})
     }
 
     /// Starts an invocation in a warm sandbox or a new one.
@@ -76,9 +121,12 @@ impl Pool {
         self.start(job);
     }
 
-    /// A sandbox is free for its next event.
+    /// A sandbox is free for its next event; one of an older build gets none.
     pub fn is_idle(&self, sandbox: &Arc<Sandbox>) {
-        self.idle().push((Instant::now(), sandbox.clone()));
+        let mut idle = self.idle();
+        if !sandbox.is_old() {
+            idle.push((Instant::now(), sandbox.clone()));
+        }
     }
 
     /// Ends what has been idle for `lifetime`.
@@ -99,9 +147,13 @@ impl Pool {
         }
         self.metrics.cold_start();
         let (kill, killed) = mpsc::unbounded_channel();
-        let sandbox = Sandbox::new(self, kill);
+        let (number, folder) = {
+            let build = self.build();
+            (build.number, build.folder.clone())
+        };
+        let sandbox = Sandbox::new(self, number, kill);
         self.sandboxes.add(&sandbox);
-        match self.spawn(&sandbox.id) {
+        match self.spawn(&sandbox.id, &folder) {
             Ok(child) => {
                 sandbox.started(child.id());
                 // A fresh sandbox takes whatever it is given: it waits for its first `next`.
@@ -116,13 +168,13 @@ impl Pool {
         }
     }
 
-    fn spawn(&self, sandbox: &str) -> crate::error::Result<Child> {
+    fn spawn(&self, sandbox: &str, binaries: &Path) -> crate::error::Result<Child> {
         use crate::error::Context;
         let (stdout, stderr) = log::outputs(&self.setup.logs, &self.spec.folder)?;
-        Command::new(self.setup.binaries.join(&self.spec.folder))
+        Command::new(binaries.join(&self.spec.folder))
             .env_clear()
-            .envs(environment::of(&self.spec, &self.setup, sandbox))
-            .current_dir(&self.setup.binaries)
+            .envs(environment::of(&self.spec, &self.setup, sandbox, binaries))
+            .current_dir(binaries)
             .stdin(std::process::Stdio::null())
             .stdout(stdout)
             .stderr(stderr)

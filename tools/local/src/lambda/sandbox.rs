@@ -76,6 +76,8 @@ pub struct Sandbox {
     /// Its id, the prefix of its Runtime API paths.
     pub id: String,
     pool: Arc<Pool>,
+    /// Of which build its process is.
+    build: u64,
     born: Instant,
     kill: mpsc::UnboundedSender<Failure>,
     state: Mutex<State>,
@@ -83,9 +85,9 @@ pub struct Sandbox {
 
 impl Sandbox {
     /// A sandbox whose process is about to be started.
-    pub fn new(pool: &Arc<Pool>, kill: mpsc::UnboundedSender<Failure>) -> Arc<Self> {
+    pub fn new(pool: &Arc<Pool>, build: u64, kill: mpsc::UnboundedSender<Failure>) -> Arc<Self> {
         let id = ids::uuid().simple().to_string();
-        Arc::new(Self { id, pool: pool.clone(), born: Instant::now(), kill, state: Mutex::default() })
+        Arc::new(Self { id, pool: pool.clone(), build, born: Instant::now(), kill, state: Mutex::default() })
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -100,6 +102,11 @@ impl Sandbox {
     /// Whether it has asked for an event yet.
     pub fn is_initialised(&self) -> bool {
         self.state().initialised
+    }
+
+    /// Whether its process is of an older build than new ones are.
+    pub fn is_old(&self) -> bool {
+        self.build != self.pool.build_number()
     }
 
     /// Gives it an invocation; gives it back where the process is gone.
@@ -131,6 +138,9 @@ impl Sandbox {
         }
         if let Some(job) = state.queued.take() {
             return Ok(self.begin(&mut state, job));
+        }
+        if self.is_old() {
+            self.kill(Failure::Crashed);
         }
         let (sender, receiver) = oneshot::channel();
         state.waiting = Some(sender);
@@ -187,6 +197,7 @@ impl Sandbox {
 
     fn finish(&self, running: Running, outcome: Outcome) {
         running.timers.iter().for_each(JoinHandle::abort);
+        self.pool.ended(self.build);
         self.pool.metrics.answered(running.since.elapsed());
         if outcome.is_err() {
             self.pool.metrics.failed();

@@ -45,6 +45,7 @@ async fn stage() -> Stage {
     };
     let setup = Setup {
         state_dir: folder.clone(),
+        built: folder.clone(),
         binaries: folder.clone(),
         logs: folder.clone(),
         runtime_api_port: listener.local_addr().unwrap().port(),
@@ -63,6 +64,16 @@ impl Stage {
 
     async fn echo(&self, event: Value) -> Value {
         serde_json::from_slice(&self.call(event).await.unwrap()).unwrap()
+    }
+
+    /// Another build of the function; its folder.
+    fn build(&self, name: &str) -> PathBuf {
+        let folder = self.folder.join(name);
+        std::fs::create_dir_all(&folder).unwrap();
+        let binary = folder.join("echo");
+        std::fs::write(&binary, format!("{BOOTSTRAP}\n# {name}\n")).unwrap();
+        std::fs::set_permissions(&binary, std::fs::Permissions::from_mode(0o755)).unwrap();
+        folder
     }
 
     fn figure(&self, name: &str) -> u64 {
@@ -132,4 +143,57 @@ async fn calls_reach_functions_in_the_order_they_were_made() {
     }
     stage.host.stop().await;
     assert!(stage.call(json!({})).await.is_err(), "a stopped host starts nothing");
+}
+
+/// Where the process that gave an answer has its binary.
+fn home(answer: &Value) -> &str {
+    answer["environment"]["LAMBDA_TASK_ROOT"].as_str().unwrap()
+}
+
+#[tokio::test]
+async fn a_swapped_function_begins_in_its_new_build_and_ends_in_its_old_one() {
+    let stage = stage().await;
+    let idle = stage.echo(json!({})).await["pid"].as_u64().unwrap();
+    let busy = tokio::spawn({
+        let host = stage.host.clone();
+        let idle_too = Bytes::from(json!({"sleep": 0.4}).to_string());
+        async move { (host.invoke("echo", idle_too).outcome().await, host) }
+    });
+    tokio::time::sleep(Duration::from_millis(100)).await;
+    let next = stage.build("next");
+    stage.host.swap("echo", Some(&next), false).unwrap();
+    std::fs::remove_dir_all(&next).unwrap();
+    let fresh = stage.echo(json!({})).await;
+    assert!(home(&fresh).ends_with("bin/builds/1"), "set aside, whatever becomes of what was built: {fresh}");
+    let (old, _) = busy.await.unwrap();
+    let old: Value = serde_json::from_slice(&old.unwrap()).unwrap();
+    assert_eq!((old["pid"].as_u64(), home(&old)), (Some(idle), stage.folder.to_str().unwrap()));
+    assert_eq!(stage.echo(json!({})).await["pid"], fresh["pid"], "and no invocation more");
+    for _ in 0..100 {
+        if !std::path::Path::new(&format!("/proc/{idle}")).exists() {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(!std::path::Path::new(&format!("/proc/{idle}")).exists(), "its process has ended");
+    assert_eq!(stage.host.builds()["echo"], json!({"build": 1, "ended": {"0": 2, "1": 2}}));
+    assert_eq!(stage.figure("errors"), 0, "nothing failed by it");
+    stage.host.swap("*", None, false).unwrap();
+    assert!(home(&stage.echo(json!({})).await).ends_with("bin/builds/2"), "and back to what builds left");
+    assert!(stage.host.swap("nobody", None, false).is_err());
+    assert!(stage.host.swap("echo", Some(&next), false).is_err(), "what is not built is not swapped in");
+    assert_eq!(stage.host.builds()["echo"]["build"], 2);
+    stage.host.stop().await;
+}
+
+#[tokio::test]
+async fn a_swap_that_kills_ends_what_runs_as_a_crash_does() {
+    let stage = stage().await;
+    let pending = stage.host.invoke("echo", Bytes::from(json!({"sleep": 30}).to_string()));
+    tokio::time::sleep(Duration::from_millis(200)).await;
+    stage.host.swap("*", Some(&stage.build("next")), true).unwrap();
+    assert_eq!(pending.outcome().await, Err(Failure::Crashed));
+    assert!(home(&stage.echo(json!({})).await).ends_with("bin/builds/1"));
+    assert_eq!(stage.figure("errors"), 1);
+    stage.host.stop().await;
 }
