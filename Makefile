@@ -38,7 +38,7 @@ build-local:
 test: setup build-local
 	@cargo test --profile local --workspace
 	@cargo test --profile local --workspace --features konstruct-tests/failpoints --test failpoints
-	@tools/setup/deploy-test
+	@tools/setup/check-template
 
 # The template deployed to an emulator that enforces IAM, and every permission taken away once (tests/deploy).
 # FUNCTIONS_DIR names other binaries than those of `build-local`.

@@ -10,6 +10,9 @@ use uuid::Uuid;
 use crate::client::{Rest, Ws, text_of};
 use crate::stack::{Stack, User};
 
+/// Variables, words, and the exit status that they end with.
+type Case<'a> = (&'a [(&'a str, &'a str)], &'a [&'a str], i32);
+
 /// What a command printed, and its exit status.
 struct Typed {
     status: i32,
@@ -165,7 +168,7 @@ async fn the_exit_status_says_who_is_to_do_what() {
         "list",
     ];
     let key = ["key", "set", "--tenant", "acme", "--provider", "openai"];
-    let cases: [(&[(&str, &str)], &[&str], i32); 8] = [
+    let cases: [Case<'_>; 8] = [
         (&here, &["tenant", "list"], 0),
         (&here, &["--help"], 0),
         (&here, &["tenant", "show", "Not A Slug"], 1),

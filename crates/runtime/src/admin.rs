@@ -119,7 +119,8 @@ impl Office<'_> {
 
 /// What a command that changes things says.
 fn changed(outcome: &str, what: &str, row: Value) -> Value {
-    json!({ "outcome": outcome, what: row })
+    let members = [("outcome".to_owned(), json!(outcome)), (what.to_owned(), row)];
+    Value::Object(members.into_iter().collect())
 }
 
 /// What came of setting something to what it is told to be.

@@ -7,6 +7,7 @@ use konstruct_protocol::TaskKind;
 use konstruct_service::confirm::{MemberYes, decide_as_member};
 use konstruct_service::patience::{Patience, WEBSOCKET};
 use konstruct_service::replies::reply;
+use konstruct_tests::app::in_trace;
 use konstruct_tests::fakes::model::Script;
 use konstruct_tests::id;
 use serde_json::Value;
@@ -148,7 +149,7 @@ pub fn taken_over(stage: &mut Stage, death: Option<Death>) -> Reached {
     let (reply_id, content) = (MessageId(id()), Content::parse("I am here.").unwrap());
     let answer = async || {
         let app = world.app().await;
-        reply(&app.on_behalf(), tenant.id, conversation, reply_id, &content).await.unwrap();
+        reply(&app.on_behalf(), tenant.id, conversation, reply_id, &content, in_trace()).await.unwrap();
     };
     let first = run(death, answer);
     if first.done.is_none() {

@@ -12,6 +12,15 @@ fn with(words: &Value, field: &str, value: Value) -> Value {
     words
 }
 
+fn names_the_field(answer: &Value, field: &str, told: &str) {
+    assert_eq!(answer["error"]["code"], "invalid", "{told}");
+    assert_eq!(answer["error"]["field"], field, "{told}");
+    let message = answer["error"]["message"].as_str().unwrap();
+    assert!(message.starts_with(field), "{message}");
+    let passed_on = message.chars().any(char::is_control);
+    assert!(!passed_on, "a refusal does not pass control characters on: {message:?}");
+}
+
 #[tokio::test]
 async fn an_argument_that_is_not_of_its_form_is_named() {
     let app = TestApp::start().await;
@@ -77,14 +86,7 @@ async fn an_argument_that_is_not_of_its_form_is_named() {
     ];
     for (command, words, field, value) in cases {
         let answer = desk.ask(command, with(words, field, value.clone())).await;
-        assert_eq!(answer["error"]["code"], "invalid", "{command} {field} {value}: {answer}");
-        assert_eq!(answer["error"]["field"], field, "{command} {field} {value}: {answer}");
-        let message = answer["error"]["message"].as_str().unwrap();
-        assert!(message.starts_with(field), "{message}");
-        assert!(
-            !message.chars().any(char::is_control),
-            "a refusal does not pass control characters on: {message:?}"
-        );
+        names_the_field(&answer, field, &format!("{command} {field} {value}: {answer}"));
     }
     assert_eq!(desk.all(&slug).await, before, "nothing was done");
     assert_eq!(desk.ask("tenant show", json!({"slug": "never-made"})).await["error"]["code"], "not_found");

@@ -30,7 +30,7 @@ struct Failure {
 fn main() -> ExitCode {
     let asked = Konstruct::parse();
     let json = asked.json;
-    match run(asked) {
+    match run(&asked) {
         Ok(answer) => show(&answer, json),
         Err(failure) if json => {
             let code = if failure.code == USAGE { "usage" } else { "unreachable" };
@@ -45,7 +45,7 @@ fn main() -> ExitCode {
 }
 
 /// What whoever carries commands out answers, refusals included.
-fn run(asked: Konstruct) -> Result<Value, Failure> {
+fn run(asked: &Konstruct) -> Result<Value, Failure> {
     let failure = |code: u8| move |message: String| Failure { code, message };
     let command = asked.about.command().map_err(failure(USAGE))?;
     let place = Place::of(&asked.place).map_err(failure(UNREACHABLE))?;

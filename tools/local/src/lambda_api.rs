@@ -13,7 +13,7 @@ use crate::lambda::{Failure, Host, Invoker};
 const EVENT_MAX: usize = 6 * 1024 * 1024;
 
 /// The function that a path behind the API's root invokes: by its own name, or by its folder's.
-pub fn invoked<'a>(path: &'a str) -> Option<&'a str> {
+pub fn invoked(path: &str) -> Option<&str> {
     path.strip_prefix("2015-03-31/functions/")?
         .strip_suffix("/invocations")
         .filter(|name| !name.contains('/'))
