@@ -105,6 +105,7 @@ async fn a_company_made_by_commands_gets_its_first_answer_and_is_out_when_it_is_
     again.send(&json!({"type": "auth", "token": admin.token})).await;
     assert_eq!(again.error().await, "auth_failed");
     konstruct(&["tenant", "enable", &slug]);
+    let mut ws = Ws::session(&admin).await;
     assert!(text_of(&ws.ask("back again").await).contains("back again"), "nothing of it was lost");
     assert_eq!(Rest::of(&admin).get(&path).await.status, 200);
 }

@@ -266,7 +266,7 @@ async fn the_doors_across_tenants_see_no_more_than_they_need() {
         [
             "konstruct_directory channel_connections channel,created_at,id,status,tenant_id,workspace_id",
             "konstruct_directory turn_steps decision,expires_at,number,state,tenant_id,turn_id",
-            "konstruct_directory turns conversation_id,created_at,delivered_at,ended_at,epoch,id,state,tenant_id",
+            "konstruct_directory turns conversation_id,created_at,delivered_at,ended_at,epoch,id,state,tenant_id,trace_id",
             "konstruct_directory web_conversations epoch,id,lease_until,tenant_id",
             "konstruct_platform agents id,is_active,name,tenant_id",
             "konstruct_platform web_conversation_messages content,conversation_id,id,position,tenant_id",

@@ -63,11 +63,13 @@ impl Code {
         };
         let mut found = Vec::new();
         for (before, word) in called(&item.body) {
-            let module = match before {
-                Some(before) => before.to_lowercase(),
-                None => item.imports.get(word).unwrap_or(&item.module).clone(),
+            // A path's last part is a module, or a type that was imported or is of this file.
+            let imported = |name: &str| item.imports.get(name).unwrap_or(&item.module).clone();
+            let there = match before {
+                Some(before) => find(before, word).or_else(|| find(&imported(before), word)),
+                None => find(&imported(word), word),
             };
-            found.extend(find(&module, word));
+            found.extend(there);
         }
         found
     }
@@ -130,6 +132,7 @@ fn literals(body: &str) -> Vec<&str> {
 fn what_a_function_reads_is_found_through_what_it_calls() {
     let source = |path: &str, text: &str| File { path: format!("{FOLDER}{path}.rs"), text: text.to_owned() };
     let a = "use crate::start::{StartError, start};
+        use crate::shared::Shared;
         pub fn main() { start(run) }
         async fn run() { parts::db(1); Shared::new(); self.queue(); queue: 1; optional(\"OWN_NAME\") }";
     let files = [
@@ -137,10 +140,10 @@ fn what_a_function_reads_is_found_through_what_it_calls() {
         source("start", "fn start(run: F) { logs::start(); \"AWS_REGION\" }"),
         source("logs/lines", "fn start() { \"LOG_LEVEL\" \"not a name\" }"),
         source("parts", "fn db() { url(\"DATABASE_URL\") } fn queue() { required(\"QUEUE_URL\") }"),
-        source("shared", "fn new() { parts::redis() }"),
+        source("shared", "fn new() { Own::made() } fn made() { \"OF_OWN_TYPE\" }"),
         source("other", "fn run() { \"NEVER_READ\" } #[cfg(test)] fn main() {}"),
     ];
     let code = Code { items: files.iter().flat_map(items).collect() };
     let found: Vec<&str> = code.variables("a").into_iter().collect();
-    assert_eq!(found, ["DATABASE_URL", "LOG_LEVEL", "OWN_NAME"]);
+    assert_eq!(found, ["DATABASE_URL", "LOG_LEVEL", "OF_OWN_TYPE", "OWN_NAME"]);
 }
